@@ -6,6 +6,7 @@ repeats a value that may be one.
 """
 
 from inventory_assets.config.alerts import Alerts, Email
+from inventory_assets.config.config_file import CONFIG_FILE, CONFIG_VARIABLE, Config, ConfigFile
 from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
@@ -16,17 +17,12 @@ from inventory_assets.config.loading import (
     load_config,
     load_valid_sources,
 )
-from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
-from inventory_assets.config.tables import (
-    CONFIG_FILE,
-    CONFIG_VARIABLE,
+from inventory_assets.config.source import (
     DEFAULT_CRON,
     LIFECYCLE_OF_BUCKET,
     MANY_PARTITIONS,
     MAX_PREFIX_BYTES,
     Budget,
-    Config,
-    ConfigFile,
     Exports,
     Hygiene,
     Retention,
@@ -37,6 +33,7 @@ from inventory_assets.config.tables import (
     SourceTable,
     estimated_partitions,
 )
+from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
 
 __all__ = [
     "CONFIG_FILE",

@@ -11,18 +11,10 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema
 
+from inventory_assets.config.config_file import CONFIG_FILE, CONFIG_VARIABLE, Config, ConfigFile
 from inventory_assets.config.error_messages import format_error
+from inventory_assets.config.source import Hygiene, Schedule, Shards, Source
 from inventory_assets.config.store import DEFAULT_STORE
-from inventory_assets.config.tables import (
-    CONFIG_FILE,
-    CONFIG_VARIABLE,
-    Config,
-    ConfigFile,
-    Hygiene,
-    Schedule,
-    Shards,
-    Source,
-)
 from inventory_assets.errors import InventoryError
 
 DEMO_DATES = 10

@@ -7,8 +7,9 @@ import dagster as dg
 from pydantic import Field
 
 from inventory_assets.defs.source.automation import FOLLOWED_WINDOW
-from inventory_assets.defs.source.context import DATA_VERSION_TAG, SourceAssets, SourceContext
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.manifest_checks import ManifestChecks, log_manifest
+from inventory_assets.defs.source.partition_steps import DATA_VERSION_TAG
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import NotHeld

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from inventory_assets.defs.source.asset_metadata import SHARDS_SHOWN
+from inventory_assets.defs.source.metadata_tables import SHARDS_SHOWN
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets_tests.assets.world import (
     TODAY,

@@ -14,7 +14,7 @@ import pytest
 
 from inventory_assets.config import Shards
 from inventory_assets.defs.assets import listing
-from inventory_assets.defs.source.context import StepResult, step_results
+from inventory_assets.defs.source.partition_steps import StepResult, step_results
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import read_snapshots

@@ -6,17 +6,16 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_log_metadata
 from inventory_assets.defs.source.automation import on_any_shard_change_of, shards_of_the_date
+from inventory_assets.defs.source.change_metadata import CHANGE_COLUMNS, change_log_metadata
 from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.growth_checks import change_growth_checks, log_change_growth
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,
 )
-from inventory_assets.defs.source.growth_checks import change_growth_checks, log_change_growth
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.changes.change_log import (
     ChangeLog,

@@ -5,12 +5,11 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, changes_metadata
 from inventory_assets.defs.source.automation import on_listing_change
+from inventory_assets.defs.source.change_metadata import CHANGE_COLUMNS, changes_metadata
 from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,

@@ -9,15 +9,14 @@ from datetime import date, timedelta
 import dagster as dg
 
 from inventory_assets.defs.assets.shards import find_shards, retire_shards
-from inventory_assets.defs.source.asset_metadata import (
+from inventory_assets.defs.source.checks import log_check, partitioned_check
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_metadata import (
     record_columns,
     rule_results_table,
     snapshot_metadata,
 )
-from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     blocking_checks_failed,
     log_partition,

@@ -7,16 +7,16 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import record_columns, verification_metadata
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_metadata import record_columns
+from inventory_assets.defs.source.manifest_checks import ManifestChecks, log_hold, log_manifest
+from inventory_assets.defs.source.manifest_metadata import verification_metadata
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
 )
-from inventory_assets.defs.source.manifest_checks import ManifestChecks, log_hold, log_manifest
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import IncompleteListing, ManifestIncomplete

@@ -7,9 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import manifest_metadata, unreadable_table
 from inventory_assets.defs.source.checks import LogContext, log_check, partitioned_check
-from inventory_assets.defs.source.context import SourceAssets, SourceContext, log_partition
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_metadata import unreadable_table
+from inventory_assets.defs.source.manifest_metadata import manifest_metadata
+from inventory_assets.defs.source.partition_steps import log_partition
 from inventory_assets.inventory.gate.held_date import HeldDate
 from inventory_assets.inventory.gate.publication import Outcome
 from inventory_assets.inventory.gate.verdict import ALLOWED, DATES_COMPARED, Verdict

@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from inventory_assets.defs.source.context import SourceAssets, StepResult
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.partition_steps import StepResult
 from inventory_assets.defs.source.partitions import PARTITION_TAGS
 
 SHARDS_TAG = "inventory_assets/shards_of"

@@ -6,8 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
-from inventory_assets.inventory.parts.schema import has_versions
+from inventory_assets.inventory.parts.schema import NO_STORAGE_CLASS, has_versions
 from inventory_assets.inventory.usage.schema import SIZE_BOUNDS, State
 
 Ints = npt.NDArray[np.int64]

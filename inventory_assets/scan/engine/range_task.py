@@ -110,7 +110,7 @@ class ReadState:
     Attributes:
         after: The last key read; a restarted listing begins after it.
         evidence: Collects the evidence of the range.
-        resume_token: The token for a restart, if the store ignores StartAfter.
+        resume_token: The token for a restart, if one by StartAfter would not do.
         ending: How the last page ended the range; None while the range is being listed.
         page_starts: The first keys of the latest pages.
         empty_pages: The number of consecutive empty pages.
