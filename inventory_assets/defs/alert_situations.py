@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -20,6 +21,7 @@ from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.gate.held_date import held_dates
 from inventory_assets.inventory.growth.dated_sizes import sizes_before, sizes_of
 from inventory_assets.inventory.growth.mass_changes import mass_changes
+from inventory_assets.inventory.growth.stopped_prefixes import stopped_prefixes
 from inventory_assets.inventory.growth.sudden_changes import changed_prefixes, changed_whole
 from inventory_assets.inventory.growth.wording import sentences
 from inventory_assets.inventory.manifest.manifest_merge import (
@@ -34,6 +36,9 @@ FOLLOWED = timedelta(days=7)
 
 OVERLAP_SECONDS = 120.0
 """Runs are looked at again for so long, as machines' clocks differ, and commits take a moment."""
+
+MAX_FAILED = 200
+"""The failed runs that are followed, the newest, so that a cursor is bounded."""
 
 _PAGE, _PAGES_PER_TICK = 500, 10
 """The runs of each kind that a tick looks at; further ones come in the next tick."""
@@ -149,11 +154,11 @@ def look_at_runs(work: SourceContext, instance: dg.DagsterInstance, seen: Seen, 
 def _held(work: SourceContext) -> Iterator[Situation]:
     for each in held_dates(work.store, work.layout):
         command = f'inventory release {work.source.name}@{each.day} --because "..."'
+        way_out = f"list it again, or release it with {work.assets.release_job} or `{command}`"
         yield Situation(
             f"{Kind.HELD_DATE}|{each.day}",
             Kind.HELD_DATE,
-            f"{each.day} is held and not published: {'; '.join(each.sentences)}. List it again, or "
-            f"release it: {command}",
+            f"{each.day} is held and not published; {way_out}: {'; '.join(each.sentences)}",
             fingerprint="; ".join(each.sentences),
             day=str(each.day),
         )
@@ -220,11 +225,14 @@ def _with_odd(work: SourceContext, seen: Seen, ended: dict[str, str]) -> Seen:
     if identity == seen.odd_of:
         return seen
     bounds, now = work.assets.growth_bounds, sizes_of(work.store, usage)
-    before = next(sizes_before(work.store, work.layout, newest.day), None)
+    earlier = sizes_before(work.store, work.layout, newest.day)
+    before = next(earlier, None)
     found: list[str] = []
     if before is not None:
         found += sentences(changed_whole(before, now, bounds))
         found += sentences(changed_prefixes(before, now, bounds))
+        if dates := bounds.stopped_after_dates:
+            found += sentences(stopped_prefixes(now, chain([before], earlier), dates) or [])
     if log is not None and log.baseline_day is not None:
         for change in (Change.MODIFIED, Change.DELETED):
             found += mass_changes(log, change, bounds)
@@ -267,7 +275,8 @@ def _with_runs(
             ended[key] = f"{each.day} is published now"
     until = max(handled.values(), default=seen.runs_until)
     recent = {run_id: at for run_id, at in handled.items() if at >= until - OVERLAP_SECONDS}
-    return replace(seen, failed=failed, runs_until=until, handled=recent)
+    newest = sorted(failed.items(), key=lambda item: item[1].failed_at)[-MAX_FAILED:]
+    return replace(seen, failed=dict(newest), runs_until=until, handled=recent)
 
 
 def _finished_runs(

@@ -369,6 +369,24 @@ def test_a_run_that_would_hold_over_a_date_published_meanwhile_says_so(store: Lo
     assert published_keys(store, DAY) == "ab"
 
 
+def test_a_killed_release_is_not_finished_over_what_was_published_meanwhile(
+    store: LocalStore,
+) -> None:
+    materialize(store, "abc", change=failing)
+    found = snapshots(store, "abcd")
+    begun = begin_date(store, LAYOUT, DAY, next(clock))
+    with pytest.raises(Killed):  # with its decision on record
+        release(interrupted(store, 1, die))
+    manifest = merge(store, LAYOUT, "", found, next(clock))
+    with pytest.raises(Killed):  # after the four files of the date
+        busy = interrupted(store, 4, die)
+        publish_or_hold(busy, LAYOUT, manifest, found, BOUNDS, begun, next(clock))
+    begin_date(store, LAYOUT, DAY, next(clock))
+    assert published_keys(store, DAY) == "abcd"
+    with pytest.raises(NotHeld):
+        release(store)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A run or a release, and what happens before one of its writes.
