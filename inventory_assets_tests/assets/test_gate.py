@@ -32,6 +32,14 @@ DAY = str(TODAY)
 NAMES = ("inventory_manifest", "change_log", "prefix_usage", "storage_report")
 
 
+@pytest.fixture
+def make_memory(tmp_path: Path, buckets: Buckets) -> Iterator[Callable[..., World]]:
+    """Makes a world over a bucket in memory."""
+    assert buckets.keys
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield lambda **fields: World(tmp_path, instance, {"bucket": "memory", **fields})
+
+
 def fail_requests(world: World) -> None:
     """Let the listings of the day have met many errors, as their snapshots tell."""
     for prefix, snapshot in read_snapshots(world.store, world.layout, world.day).items():
@@ -211,6 +219,23 @@ def test_the_report_of_the_next_date_tells_of_a_held_date_and_of_its_own_release
     assert f"A listing of {YESTERDAY} is held and not published: " in page
     assert "This date was held (" in page
     assert "because: &lt;b&gt;only&lt;/b&gt; slow." in page
+
+
+def test_a_fall_beyond_a_configured_bound_of_growth_holds_the_date(
+    make_memory: Callable[..., World], buckets: Buckets
+) -> None:
+    world = make_memory(growth={"fell_percent": 50, "min_objects": 1})
+    buckets.keys["memory"] = {f"a/{number}" for number in range(8)} | {"b/1", "root"}
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"] = {"b/1", "root"}
+    world.set_day(TODAY)
+    world.discover()
+    assert world.list_all().success
+    outcome = world.run("inventory_manifest", DAY)
+    assert not outcome.success
+    gate = check_results(outcome)["publish_gate", DAY]
+    assert f"in objects, from 10 on {YESTERDAY} to 2 on {DAY}" in (gate.description or "")
+    assert (gate.description or "").endswith("the bound is 50 %")
 
 
 # A release outside of Dagster

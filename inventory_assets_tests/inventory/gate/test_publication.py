@@ -378,8 +378,8 @@ def test_a_killed_release_is_not_finished_over_what_was_published_meanwhile(
     with pytest.raises(Killed):  # with its decision on record
         release(interrupted(store, 1, die))
     manifest = merge(store, LAYOUT, "", found, next(clock))
+    busy = interrupted(store, 4, die)
     with pytest.raises(Killed):  # after the four files of the date
-        busy = interrupted(store, 4, die)
         publish_or_hold(busy, LAYOUT, manifest, found, BOUNDS, begun, next(clock))
     begin_date(store, LAYOUT, DAY, next(clock))
     assert published_keys(store, DAY) == "abcd"
