@@ -1,8 +1,9 @@
 """A date beyond a bound is held, in Dagster, and a person releases it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
