@@ -20,6 +20,9 @@ from inventory_assets.errors import InventoryError
 DEMO_DATES = 10
 """The dates, up to today, with which the embedded demo begins."""
 
+_DEMO_RULES = Path(__file__).parents[1] / "demo/lifecycle.json"
+"""Lifecycle rules that the demo simulates; its bucket does not have them."""
+
 
 class ConfigError(InventoryError):
     """The configuration is invalid; the message has one line for each mistake."""
@@ -99,6 +102,7 @@ def _demo_config() -> Config:
         shards=Shards(depth=2, retire_after_days=2),
         schedule=Schedule(start_date=_first_demo_date(store / "demo-bucket/demo")),
         hygiene=Hygiene(multipart_uploads=True),
+        lifecycle=str(_DEMO_RULES),
     )
     return Config(store=store, sources={"demo": demo})
 

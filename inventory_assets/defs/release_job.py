@@ -8,6 +8,7 @@ from pydantic import Field
 
 from inventory_assets.defs.source.automation import FOLLOWED_WINDOW
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
 from inventory_assets.defs.source.manifest_checks import ManifestChecks, log_manifest
 from inventory_assets.defs.source.partition_steps import DATA_VERSION_TAG
 from inventory_assets.defs.source.run_log import logged_to_run
@@ -59,7 +60,7 @@ def build_release_job(assets: SourceAssets) -> dg.JobDefinition:
                 )
                 log_manifest(context, checks, work, manifest)
         except (InventoryError, OSError) as error:
-            raise dg.Failure(f"{error}", allow_retries=False) from None
+            raise ExpectedFailure(f"{error}") from None
         context.log.info(f"published {manifest.day}, which was held")
 
     @dg.job(

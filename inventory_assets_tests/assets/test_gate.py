@@ -34,9 +34,8 @@ NAMES = ("inventory_manifest", "change_log", "prefix_usage", "storage_report")
 
 
 @pytest.fixture
-def make_memory(tmp_path: Path, buckets: Buckets) -> Iterator[Callable[..., World]]:
+def make_memory(tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Makes a world over a bucket in memory."""
-    assert buckets.keys
     with dg.DagsterInstance.ephemeral() as instance:
         yield lambda **fields: World(tmp_path, instance, {"bucket": "memory", **fields})
 
@@ -112,12 +111,34 @@ def test_a_release_in_the_ui_publishes_it_with_who_when_and_why_and_all_its_chec
     assert metadata_of(event, "released_because") == "only slow"
     assert (event.tags or {})["dagster/data_version"] == manifest.identity
     assert blocking_checks(outcome) == {
+        "listing_complete": True,
         "shards_cover_source": True,
         "data_files_exist": True,
         "publish_gate": True,
     }
     gate = check_results(outcome)["publish_gate", DAY]
     assert "because: only slow" in (gate.description or "")
+
+
+def test_broken_evidence_holds_a_date_and_does_not_stop_what_is_downstream_of_its_release(
+    world: World,
+) -> None:
+    world.discover()
+    assert world.list_all().success
+    for snapshot in read_snapshots(world.store, world.layout, TODAY).values():
+        first, *others = snapshot.evidence
+        broken = (replace(first, rows=first.rows + 1), *others)
+        publish_snapshot(world.store, world.layout, replace(snapshot, evidence=broken))
+    outcome = world.run("inventory_manifest", DAY)
+    checks = check_results(outcome)
+    assert not checks["listing_complete", DAY].passed
+    assert "the evidence is broken: shard " in (checks["publish_gate", DAY].description or "")
+    assert read_manifest(world.store, world.layout, TODAY) is None
+    outcome = release(world)
+    assert outcome.success
+    assert all(blocking_checks(outcome).values())
+    listings = check_results(outcome)["listing_complete", DAY]
+    assert (listings.description or "").startswith("released, although ")
 
 
 def test_the_user_of_the_run_is_named_where_dagster_knows_one(world: World) -> None:

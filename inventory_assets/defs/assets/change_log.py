@@ -27,6 +27,7 @@ from inventory_assets.inventory.changes.change_log import (
     read_change_log,
     violations_of,
 )
+from inventory_assets.inventory.changes.shard_changes import unreconciled_shards
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.listing.shard_registry import shard_key
 from inventory_assets.inventory.listing.shard_retirement import read_retirement
@@ -43,7 +44,8 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         key,
         assets.partitions.dates,
         "Baseline + created - deleted = inventory, over all shards; every file exists. Run on its "
-        "own, the check also finds out whether the baseline is still the newest before the date.",
+        "own, the check also adds up each shard, and finds out whether the baseline is still the "
+        "newest before the date.",
     )
     growth = change_growth_checks(assets)
 
@@ -73,7 +75,12 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             if is_check_only:
                 log = _read(work, day)
-                violations = [*violations_of(work.store, log), *_outdated(work, log)]
+                prefixes = [entry.shard.prefix for entry in log.entries]
+                violations = [
+                    *violations_of(work.store, log),
+                    *unreconciled_shards(work.store, work.layout, day, prefixes),
+                    *_outdated(work, log),
+                ]
                 log_check(context, balance, partition_key, violations)
                 log_change_growth(context, growth, work, partition_key, log)
                 return violations

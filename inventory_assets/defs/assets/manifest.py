@@ -1,5 +1,6 @@
 """`inventory_manifest`: the merged shards of a date, in the layout of S3 Inventory."""
 
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,6 +11,7 @@ import dagster as dg
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_check import log_listing_check
 from inventory_assets.defs.source.listing_metadata import record_columns
 from inventory_assets.defs.source.manifest_checks import ManifestChecks, log_hold, log_manifest
 from inventory_assets.defs.source.manifest_metadata import verification_metadata
@@ -18,10 +20,12 @@ from inventory_assets.defs.source.partition_steps import (
     for_each_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.terminated_listing import is_automatic, listing_was_terminated
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import IncompleteListing, ManifestIncomplete
 from inventory_assets.inventory.gate.held_date import read_held
 from inventory_assets.inventory.gate.publication import Outcome, begin_date, publish_or_hold
+from inventory_assets.inventory.gate.verdict import ALLOWED
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
@@ -32,6 +36,8 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 from inventory_assets.inventory.manifest.snapshot import read_snapshots
 from inventory_assets.inventory.verification.targets import EMPTY_RANGES, VerificationTarget
 from inventory_assets.inventory.verification.verification import RANGES, verify
+
+LOG = logging.getLogger(__name__)
 
 
 def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -54,9 +60,9 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         assets.partitions.dates,
         description=(
             "The whole inventory of a day: `manifest.json` lists the sorted parts of all shards. "
-            "No data is moved. It fails while shards are missing, and names them. A date that "
-            f"crosses a bound of the gate is held until a person releases it, by the job "
-            f"`{assets.release_job}`."
+            "No data is moved. It fails while shards are missing, and names them; if their listing "
+            "was terminated, automation leaves it out. A date that crosses a bound of the gate is "
+            f"held until a person releases it, by the job `{assets.release_job}`."
         ),
         kinds={"parquet"},
         deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],
@@ -71,19 +77,29 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
 
         def process(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
+            selected = context.selected_asset_check_keys
+            broken: list[str] = []
+            if is_check_only and checks.listings.key in selected:
+                broken = log_listing_check(context, checks.listings, work, day, is_on_its_own=True)
+                if selected == {checks.listings.key}:
+                    return broken
+            try:
+                outcome = (_read if is_check_only else _publish)(work, day)
+            except InventoryError as error:
+                if is_automatic(context) and listing_was_terminated(context, work, day):
+                    LOG.warning("%s: %s; its listing was terminated", day, error)
+                    return []
+                raise
             if is_check_only:
-                manifest = _read(work, day)
                 held = read_held(work.store, work.layout, day)
-                violations = checks.log_all(context, work, manifest, held=held)
+                broken += checks.log_all(context, work, outcome.manifest, held=held)
+            elif outcome.is_held:
+                return log_hold(context, checks, work, outcome)
             else:
-                outcome = _publish(work, day)
-                manifest = outcome.manifest
-                if outcome.is_held:
-                    return log_hold(context, checks, work, outcome)
-                violations = log_manifest(context, checks, work, manifest, outcome.verdict)
-            if sample.key in context.selected_asset_check_keys:
-                _log_sample(context, sample, work, manifest)
-            return violations
+                broken = log_manifest(context, checks, work, outcome.manifest, outcome.verdict)
+            if sample.key in selected:
+                _log_sample(context, sample, work, outcome.manifest)
+            return broken
 
         yield from for_each_partition(context, "manifests", process)
 
@@ -116,11 +132,11 @@ def _publish(work: SourceContext, day: date) -> Outcome:
     return publish_or_hold(work.store, work.layout, manifest, snapshots, bounds, begun, work.now())
 
 
-def _read(work: SourceContext, day: date) -> Manifest:
+def _read(work: SourceContext, day: date) -> Outcome:
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize it first")
-    return manifest
+    return Outcome(manifest, ALLOWED)
 
 
 def _log_sample(

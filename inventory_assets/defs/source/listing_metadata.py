@@ -1,6 +1,6 @@
 """Metadata of shards and of their listings for the UI. Object keys are escaped."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,6 @@ from inventory_assets.defs.source.metadata_tables import (
 )
 from inventory_assets.errors import printable
 from inventory_assets.inventory.manifest.snapshot import Snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, record_schema
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
@@ -85,16 +84,6 @@ def unreadable_table(snapshots: Iterable[Snapshot]) -> dg.TableMetadataValue:
             for record in islice(records, PREVIEW_ROWS)
         ],
         ["key", "reason", "record"],
-    )
-
-
-def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
-    """The result of each rule of a check."""
-    return table_of_rows(
-        [
-            {"rule": result.rule, "violation": printable(result.violation or "none")}
-            for result in results
-        ]
     )
 
 

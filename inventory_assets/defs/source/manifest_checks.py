@@ -9,6 +9,7 @@ import dagster as dg
 
 from inventory_assets.defs.source.checks import LogContext, log_check, partitioned_check
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_check import listing_check, log_listing_check
 from inventory_assets.defs.source.listing_metadata import unreadable_table
 from inventory_assets.defs.source.manifest_metadata import manifest_metadata
 from inventory_assets.defs.source.partition_steps import log_partition
@@ -31,6 +32,7 @@ class ManifestChecks:
     """The checks of `inventory_manifest` that need no request to the bucket.
 
     Attributes:
+        listings: Whether the listings of its shards are complete.
         tiling: Whether the shards cover the source.
         files: Whether the data files exist.
         age: Whether the shards were listed at about the same time.
@@ -38,6 +40,7 @@ class ManifestChecks:
         gate: Whether the date may be published.
     """
 
+    listings: dg.AssetCheckSpec
     tiling: dg.AssetCheckSpec
     files: dg.AssetCheckSpec
     age: dg.AssetCheckSpec
@@ -50,6 +53,7 @@ class ManifestChecks:
         key, dates = assets.key("inventory_manifest"), assets.partitions.dates
         bounds = assets.gate_bounds
         return cls(
+            listings=listing_check(assets, key),
             tiling=partitioned_check(
                 "shards_cover_source",
                 key,
@@ -94,7 +98,7 @@ class ManifestChecks:
     @property
     def specs(self) -> list[dg.AssetCheckSpec]:
         """All of them."""
-        return [self.tiling, self.files, self.age, self.readable, self.gate]
+        return [self.listings, self.tiling, self.files, self.age, self.readable, self.gate]
 
     def log_all(
         self,
@@ -104,7 +108,7 @@ class ManifestChecks:
         verdict: Verdict = ALLOWED,
         held: HeldDate | None = None,
     ) -> list[str]:
-        """Log the checks of a published manifest; return the violations of the blocking ones.
+        """Log the checks of a published manifest, without that of its listings.
 
         Args:
             context: The context of the run.
@@ -112,6 +116,9 @@ class ManifestChecks:
             manifest: The published manifest of the date.
             verdict: What the gate said of it.
             held: A newer manifest of the date, which is held.
+
+        Returns:
+            The violations of the blocking checks.
         """
         partition_key = str(manifest.day)
         violations = violations_of(manifest)
@@ -166,7 +173,15 @@ def log_manifest(
         **_release_metadata(manifest),
     }
     log_partition(context, key, str(manifest.day), manifest.identity, metadata)
-    return checks.log_all(context, work, manifest, verdict)
+    broken = log_listing_check(
+        context,
+        checks.listings,
+        work,
+        manifest.day,
+        is_on_its_own=False,
+        is_released=manifest.release is not None,
+    )
+    return [*broken, *checks.log_all(context, work, manifest, verdict)]
 
 
 def log_hold(
@@ -192,6 +207,7 @@ def log_hold(
     }
     sentences = outcome.verdict.sentences
     log_check(context, checks.gate, day, sentences, metadata)
+    log_listing_check(context, checks.listings, work, manifest.day, is_on_its_own=False)
     remedy = (
         f"the date is held and not published; list it again, or release it with the job "
         f"{work.assets.release_job} or `inventory release {work.source.name}@{day} --because "

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 
@@ -51,11 +52,10 @@ def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
     given = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start") or ""
     is_by_shard = isinstance(context.assets_def.partitions_def, dg.MultiPartitionsDefinition)
     if is_by_shard and given and "|" not in given:
-        raise dg.Failure(
+        raise ExpectedFailure(
             f"the run's partition {given!r} is a date, and {context.assets_def.key.path[-1]} is "
             "partitioned by date and shard: one run cannot materialize assets of both kinds; start "
             "a backfill of them, as *Materialize* in the UI does, or a run for each kind",
-            allow_retries=False,
         )
     return tuple(context.partition_keys)
 
@@ -143,8 +143,7 @@ def partition_failure(
     total = len(failures) + done
     if total > 1:
         lines.insert(0, f"{len(failures)} of {total} {what} failed; {advice}")
-    return dg.Failure(
+    return ExpectedFailure(
         description="\n".join(lines),
         metadata={"failed": dg.MetadataValue.json(sorted(failures)), "done": done},
-        allow_retries=False,
     )

@@ -191,8 +191,9 @@ class Reader:
             yield ObjectsListed(task.job, task.index, found)
         if ending or (task.first_key is not None and not had_keys):
             yield from self._counted(self._seams.update(task))
-        has_progress = bool(page.objects.num_rows or ending or (page.last_key or "") > before)
-        read.empty_pages = 0 if has_progress else read.empty_pages + 1
+        is_repeated = not ending and page.last_key is not None and page.last_key <= before
+        has_records = bool(page.objects.num_rows or page.unreadable) and not is_repeated
+        read.empty_pages = 0 if has_records or ending else read.empty_pages + 1
         check_empty_pages(read.empty_pages, self._display_name)
         if item.ending and not ending:
             read.resume_token, after = next_position(
