@@ -59,8 +59,8 @@ def last_tick(expression: str, timezone: str, until: datetime) -> datetime | Non
 
     def is_named(found: date) -> bool:
         on_day, on_weekday = found.day in days, found.isoweekday() % 7 in weekdays
-        # If both fields leave out days, either is enough.
-        is_either = len(days) < 31 and len(weekdays) < 7
+        # If both fields are given, either is enough.
+        is_either = _EVERY.isdisjoint((day, weekday))
         matches = on_day or on_weekday if is_either else on_day and on_weekday
         return found.month in months and matches
 
@@ -76,6 +76,7 @@ def last_tick(expression: str, timezone: str, until: datetime) -> datetime | Non
     return None
 
 
+_EVERY = frozenset({"*", "*/1"})
 _DAYS_SEARCHED = 5 * 366
 
 

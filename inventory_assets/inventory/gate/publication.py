@@ -127,6 +127,7 @@ def publish_or_hold(
         published = read_manifest(store, layout, manifest.day)
         if (
             published is not None
+            and read_held(store, layout, manifest.day) is None
             and (published.identity, published.release) == (manifest.identity, release)
             and manifest_etag(store, layout, manifest.day) == begun.manifest_etag
         ):

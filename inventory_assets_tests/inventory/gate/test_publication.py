@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ConflictError, CorruptRecord, NotHeld
@@ -480,6 +480,7 @@ class History:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example([Step("a", True), Step(None, False), Step("ab", True), Step("a", True)])
 @given(st.lists(steps, max_size=6))
 def test_however_runs_and_releases_race_and_die_only_the_good_and_the_released_are_published(
     roomy_store: LocalStore, history: list[Step]
