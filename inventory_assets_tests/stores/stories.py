@@ -228,7 +228,7 @@ def play(story: Story, folder: Path) -> str:
             return type(error).__name__
         _compare(story, churn, keys, unread)
         return "exact"
-    raise AssertionError("it never ends")
+    raise AssertionError(f"it never ends: {story}")
 
 
 def _into_folder(

@@ -25,6 +25,7 @@ from inventory_assets_tests.fakes.virtual_time import VirtualLoop, scans_run_on_
 from inventory_assets_tests.stores.habits import (
     Contradiction,
     EarlyEnd,
+    Echo,
     Habits,
     Order,
     StartAfter,
@@ -296,6 +297,15 @@ def test_a_gap_ends_where_only_unreadable_records_follow(
     # No key can be read that shows how this store continues after a page.
     is_stuck = tokens is Tokens.MARKER and len(keys) > page_keys
     assert play(story, tmp_path) == ("ListingStuck" if is_stuck else "exact")
+
+
+def test_an_empty_page_before_each_misplaced_one_does_not_prolong_a_listing(
+    tmp_path: Path,
+) -> None:
+    """It counted as a success, so the page after it was requested again, for ever."""
+    habits = _ONE | Habits(start_after=StartAfter.IGNORED, echo=Echo.NONE, empty_pages=1)
+    story = Story(habits, ["b"], 0, "", 8, [], 0.0, by_shards=True, heads=["c", "d"])
+    assert play(story, tmp_path) == "exact"
 
 
 @pytest.mark.stores

@@ -175,7 +175,6 @@ class Reader:
         """Yield the events of a valid page."""
         task, page = item.task, valid.page
         read = task.read
-        read.corrupt_pages = 0
         read.evidence.page()
         if page.objects.num_rows:
             read.page_starts.append(
@@ -186,6 +185,8 @@ class Reader:
         ending, before = _ending_with_key(item, valid), read.after
         had_keys = task.first_key is not None
         found = self._found(task, valid, ending)
+        if ending or read.after > before:  # else a restart requests this page again
+            read.corrupt_pages = 0
         if found.num_rows:
             read.evidence.rows(found.column("key"))
             yield ObjectsListed(task.job, task.index, found)
