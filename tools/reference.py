@@ -28,6 +28,9 @@ _TABLES = (
     ("`[sources.<name>.exports]`", "Exports"),
     ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.growth]`", "Growth"),
+    ("`[sources.<name>.gate]`", "Gate"),
+    ("`[sources.<name>.alerts]`", "Alerts"),
+    ("`[sources.<name>.alerts.email]`", "Email"),
     ("`[sources.<name>.retention]`", "Retention"),
     ("`[sources.<name>.budget]`", "Budget"),
 )

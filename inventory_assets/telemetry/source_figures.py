@@ -3,10 +3,11 @@
 They need no run, no Dagster and no OpenTelemetry, so they also tell that runs have stopped.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 
+from inventory_assets.inventory.gate.held_date import held_dates
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest_as_of
 from inventory_assets.inventory.storage.layout import Layout
@@ -51,7 +52,7 @@ class SourceRecords:
     held: Sequence[date] = ()
 
 
-def read_records(store: Store, layout: Layout, held: Iterable[date] = ()) -> SourceRecords:
+def read_records(store: Store, layout: Layout) -> SourceRecords:
     """Read the records of a source.
 
     Raises:
@@ -61,7 +62,8 @@ def read_records(store: Store, layout: Layout, held: Iterable[date] = ()) -> Sou
     newest = newest_manifest(store, layout, before=date.max)
     found = newest.baseline if newest else None
     baseline = read_manifest_as_of(store, layout, found.day, found.identity) if found else None
-    return SourceRecords(newest, baseline, tuple(held))
+    held = tuple(each.day for each in held_dates(store, layout))
+    return SourceRecords(newest, baseline, held)
 
 
 def source_figures(source: str, bucket: str, records: SourceRecords | None) -> list[Figure]:

@@ -116,9 +116,16 @@ class World:
         job = definitions.resolve_job_def("only_the_check")
         return self._execute(job, tags={"dagster/partition": partition_key})
 
+    def run_job(
+        self, name: str, ops: Mapping[str, Any], tags: Mapping[str, str] | None = None
+    ) -> Outcome:
+        """Run a job with the configuration of its ops."""
+        job = self.definitions.resolve_job_def(name)
+        return self._execute(job, run_config={**QUIET, "ops": dict(ops)}, tags=dict(tags or {}))
+
     def _execute(self, job: dg.JobDefinition, **options: Any) -> Outcome:
         result = job.execute_in_process(
-            instance=self.instance, run_config=QUIET, raise_on_error=False, **options
+            instance=self.instance, raise_on_error=False, **{"run_config": QUIET, **options}
         )
         # The result's own list leaves out what was logged by a step that failed.
         logs = self.instance.all_logs(result.run_id)

@@ -43,6 +43,7 @@ class Seen:
 
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 def error_document(code: str, message: str = "scripted") -> bytes:
@@ -105,13 +106,13 @@ class ScriptedServer(Served):
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        seen = Seen(handler.path, headers)
+        body = handler.rfile.read(int(headers.get("content-length", 0)))
+        seen = Seen(handler.path, headers, body)
         with self._lock:
             self.seen.append(seen)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            handler.rfile.read(int(headers.get("content-length", 0)))
             answer = self.reply(seen)
             time.sleep(answer.delay)
             _send(handler, answer)

@@ -6,6 +6,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +17,11 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from inventory_assets.cli import main
+from inventory_assets.inventory.gate.publication import begin_date, publish_or_hold
+from inventory_assets.inventory.gate.verdict import GateBounds
+from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.telemetry.environment import TelemetryRefused
 from inventory_assets.telemetry.figures_server import KEPT_SECONDS, figures_server
 from inventory_assets.telemetry.prometheus_text import prometheus_text
@@ -26,7 +32,7 @@ from inventory_assets.telemetry.source_figures import (
     source_figures,
 )
 from inventory_assets_tests.fakes.otlp_receiver import HttpReceiver
-from inventory_assets_tests.inventory.samples import DAY, LAYOUT
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.telemetry.observed_listing import set_environment
 from inventory_assets_tests.telemetry.published_source import publish_two_days
 
@@ -87,7 +93,13 @@ def test_a_source_without_a_date_is_told_as_not_published(
 
 
 def test_held_dates_are_counted(home: Path) -> None:
-    records = read_records(LocalStore(home / "store"), LAYOUT, [DAY])
+    store, day = LocalStore(home / "store"), DAY + timedelta(days=2)
+    snapshot = snapshot_of(store, make_shard("", [""]), listed("abcd"), day)
+    snapshots = {"": replace(snapshot, requests=110, faults={"throttled": 10})}
+    begun = begin_date(store, LAYOUT, day, NOW)
+    manifest = merge(store, LAYOUT, "", snapshots, NOW)
+    publish_or_hold(store, LAYOUT, manifest, snapshots, GateBounds(0.8, 150), begun, NOW)
+    records = read_records(store, LAYOUT)
     figures = {each.name: each.value for each in source_figures("source", "bucket", records)}
     assert figures["inventory.held_dates"] == 1
 
