@@ -1,11 +1,13 @@
 """Write the snapshot of a shard while the shard is listed."""
 
+import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     ConflictError,
     CorruptRecord,
@@ -32,15 +34,19 @@ from inventory_assets.inventory.manifest.snapshot_validation import failed_rules
 from inventory_assets.inventory.manifest.unreadable_records import MAX_TOLERATED, require_readable
 from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, part_exists, read_records
+from inventory_assets.inventory.runs.shard_run import ShardRun, publish_shard_run, run_figures
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
+
+LOG = logging.getLogger(__name__)
 
 _NOT_RESUMABLE = (
     KeysOutOfOrder,
@@ -139,6 +145,9 @@ class SnapshotBuilder(CheckpointedSink):
         self._lister = lister
         self._key_order = state.key_order
         self._now = now
+        self._job = job
+        self._began_with = job.state.began_with or lister.activity.totals()
+        self._began_at = job.began_at or now()
         self._resumed = state.checkpoints.resumed
         self._resumed_evidence = {each.key_range: each for each in self._resumed.evidence}
         self._started_at = self._resumed.started_at or job.began_at or now()
@@ -235,7 +244,37 @@ class SnapshotBuilder(CheckpointedSink):
         require_readable(where, snapshot.rows, snapshot.unreadable, MAX_TOLERATED)
         publish_snapshot(self._store, self._layout, snapshot, self._expected_etag)
         self._checkpoints.clear()
+        self._publish_run(snapshot)
         return snapshot
+
+    def _publish_run(self, snapshot: Snapshot) -> None:
+        """Publish the run record; an error is logged, as the snapshot is published."""
+        profile = self._lister.profile
+        is_serial = (
+            self._key_order is KeyOrder.DIRECTORY or profile.start_after is StartAfter.IGNORED
+        )
+        figures = run_figures(
+            self._lister.activity,
+            self._began_with,
+            self.stats,
+            self._job.latencies,
+            sum(each.rows for each in self.evidence.values()),
+            is_serial=is_serial,
+        )
+        run = ShardRun(
+            snapshot.bucket,
+            snapshot.source,
+            snapshot.day,
+            snapshot.shard.prefix,
+            self._lister.activity.run_id,
+            self._began_at,
+            snapshot.finished_at,
+            figures,
+        )
+        try:
+            publish_shard_run(self._store, self._layout, run)
+        except (InventoryError, OSError) as error:
+            LOG.warning("the run record of %r was not written: %s", run.prefix, error)
 
 
 def _first_key(part: Part) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from math import inf
+from pathlib import Path
 from uuid import uuid4
 
 from inventory_assets.s3.concurrency.request_outcome import Outcome
@@ -35,8 +36,8 @@ def core_wait_seconds() -> float:
 
     https://docs.kernel.org/scheduler/sched-stats.html
     """
-    with suppress(OSError, ValueError, IndexError), open("/proc/thread-self/schedstat") as stat:
-        return int(stat.read().split()[1]) / 1e9
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/thread-self/schedstat").read_bytes().split()[1]) / 1e9
     return 0.0
 
 
