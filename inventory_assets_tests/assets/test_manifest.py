@@ -54,6 +54,7 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
         "data_files_exist",
         "shards_equally_fresh",
         "records_readable",
+        "listing_speed_steady",
         "sample_matches_bucket",
     }
     checks = check_results(outcome)

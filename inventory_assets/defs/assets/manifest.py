@@ -23,6 +23,12 @@ from inventory_assets.defs.source.context import (
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.run_checks import (
+    date_run_metadata,
+    log_speed,
+    published_run,
+    speed_check,
+)
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     IncompleteListing,
@@ -89,6 +95,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         "than half are gone, and keys that seem gone do not exist when requested by name.",
         blocking=False,
     )
+    speed = speed_check(assets)
 
     @partitioned_asset(
         assets,
@@ -101,7 +108,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"parquet"},
         deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],
         columns=record_columns(assets.source.versions),
-        checks=[tiling, files, age, readable, sample],
+        checks=[tiling, files, age, readable, speed, sample],
         automation_condition=on_any_shard_change(),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
@@ -113,7 +120,10 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             manifest = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
-                metadata = manifest_metadata(work.store, work.layout, manifest, assets.prices)
+                metadata = {
+                    **manifest_metadata(work.store, work.layout, manifest, assets.prices),
+                    **date_run_metadata(published_run(context, work, manifest)),
+                }
                 log_partition(context, key, partition_key, manifest.identity, metadata)
             violations = violations_of(manifest)
             differing = files_that_differ(work.store, manifest.parts)
@@ -121,6 +131,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
             log_check(context, files, partition_key, differing)
             log_check(context, age, partition_key, _stale_shards(manifest))
             _log_readable(context, readable, work, manifest)
+            log_speed(context, speed, work, manifest)
             if sample.key in context.selected_asset_check_keys:
                 _log_sample(context, sample, work, manifest)
             return [*violations, *(f"{file} is missing or was altered" for file in differing)]

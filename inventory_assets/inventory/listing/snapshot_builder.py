@@ -34,7 +34,13 @@ from inventory_assets.inventory.manifest.snapshot_validation import failed_rules
 from inventory_assets.inventory.manifest.unreadable_records import MAX_TOLERATED, require_readable
 from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, part_exists, read_records
-from inventory_assets.inventory.runs.shard_run import ShardRun, publish_shard_run, run_figures
+from inventory_assets.inventory.runs.shard_run import (
+    OnRun,
+    ShardRun,
+    ignore_run,
+    publish_shard_run,
+    run_figures,
+)
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.page_source import PageSource
@@ -106,6 +112,7 @@ class SnapshotBuilder(CheckpointedSink):
         lister: The bucket, for messages; its profile becomes part of the snapshot.
         now: The clock.
         sizing: The sizes of parts.
+        on_run: Receives the run record.
 
     Attributes:
         request: The shard and the date.
@@ -121,6 +128,7 @@ class SnapshotBuilder(CheckpointedSink):
         lister: PageSource,
         now: Callable[[], datetime],
         sizing: PartSizing,
+        on_run: OnRun = ignore_run,
     ) -> None:
         self.request = request = state.request
         baseline = state.baseline
@@ -146,6 +154,7 @@ class SnapshotBuilder(CheckpointedSink):
         self._key_order = state.key_order
         self._now = now
         self._job = job
+        self._on_run = on_run
         self._began_with = job.state.began_with or lister.activity.totals()
         self._began_at = job.began_at or now()
         self._resumed = state.checkpoints.resumed
@@ -271,6 +280,7 @@ class SnapshotBuilder(CheckpointedSink):
             snapshot.finished_at,
             figures,
         )
+        self._on_run(run)
         try:
             publish_shard_run(self._store, self._layout, run)
         except (InventoryError, OSError) as error:

@@ -1,6 +1,6 @@
 """The run record of a shard's listing, beside its snapshot."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -51,6 +51,14 @@ class ShardRun:
     finished_at: datetime
     figures: RunFigures
     format: int = FORMAT
+
+
+OnRun = Callable[[ShardRun], None]
+"""Receives the run record of each shard."""
+
+
+def ignore_run(_run: ShardRun) -> None:
+    """An `OnRun` that does nothing."""
 
 
 SHARD_RUN = RecordType(

@@ -18,6 +18,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.fakes.limited_store import LimitedStore, StoreLimits, spread_keys
 from inventory_assets_tests.fakes.virtual_time import VirtualClock, scans_run_on_virtual_time
 
+HEALTHY = StoreLimits()
 SERIAL = StoreProfile(start_after=StartAfter.IGNORED)
 
 
@@ -37,7 +38,7 @@ class Situation:
         blocks: Seconds that writing a page blocks.
     """
 
-    store: StoreLimits = StoreLimits()
+    store: StoreLimits = HEALTHY
     pages: int = 1000
     concurrency: int = 16
     policy: PolicyName = PolicyName.ADAPTIVE
