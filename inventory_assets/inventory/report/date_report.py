@@ -27,16 +27,19 @@ from inventory_assets.inventory.report.report_data import (
     DateTotal,
     PrefixRow,
     ReportData,
+    RunSection,
     Section,
     Table,
     Total,
 )
+from inventory_assets.inventory.report.run_section import run_section
 from inventory_assets.inventory.report.usage_rows import (
     age_table,
     class_rows,
     current_total,
     prefix_rows,
 )
+from inventory_assets.inventory.runs.date_run import read_date_run, regressions_of
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.by_prefix import Pricing
@@ -156,7 +159,13 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
         prices=prices.label if prices else "",
         notes=[*_notes(hygiene)],
         current=current_total(prefixes),
+        run=_run(store, layout, day),
     )
+
+
+def _run(store: Store, layout: Layout, day: date) -> RunSection | None:
+    run = read_date_run(store, layout, day)
+    return run_section(run, regressions_of(store, layout, run)) if run else None
 
 
 def publish_report(

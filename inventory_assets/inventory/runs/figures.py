@@ -167,10 +167,12 @@ def time_spent(passed: ActivityTotals) -> TimeSpent:
     else:
         receiving_cpu, reading_cpu = min(passed.process_cpu, passed.receiving), 0.0
     computing = receiving_cpu + reading_cpu
-    core_wait = min(passed.core_wait, max(0.0, passed.seconds - computing))
-    of_reading = core_wait * reading_cpu / computing if computing else 0.0
-    blocked = max(0.0, passed.reading - reading_cpu - of_reading)
-    waiting = max(0.0, passed.receiving - receiving_cpu - (core_wait - of_reading))
+    waiting = max(0.0, passed.receiving - receiving_cpu)
+    blocked = max(0.0, passed.reading - reading_cpu)
+    share = reading_cpu / computing if computing else 0.0
+    lost_reading = min(passed.core_wait * share, blocked)
+    lost_receiving = min(passed.core_wait * (1 - share), waiting)
+    waiting, blocked = waiting - lost_receiving, blocked - lost_reading
     counted = sum(getattr(passed, name) for name in _STATES)
     scale = waiting / counted if counted else 0.0
     states = {name: round(scale * getattr(passed, name), 3) for name in _STATES}
@@ -179,7 +181,7 @@ def time_spent(passed: ActivityTotals) -> TimeSpent:
     return TimeSpent(
         **states,
         computing=round(computing, 3),
-        core_wait=round(core_wait, 3),
+        core_wait=round(lost_reading + lost_receiving, 3),
         blocked=round(blocked, 3),
         writing=round(passed.writing, 3),
         queue_full=round(passed.queue_full, 3),
