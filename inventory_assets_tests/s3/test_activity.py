@@ -1,6 +1,7 @@
 """What the requests and the scan did is added up without gaps and without overlaps."""
 
 from dataclasses import fields
+from itertools import pairwise
 
 import pytest
 from hypothesis import given

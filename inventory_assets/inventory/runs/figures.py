@@ -55,7 +55,7 @@ class TimeSpent:
     @property
     def total(self) -> float:
         """The time of the run, or the sum of those of several runs."""
-        return sum(getattr(self, name) for name in EXCLUSIVE)
+        return sum(float(getattr(self, name)) for name in EXCLUSIVE)
 
 
 EXCLUSIVE = (

@@ -1,8 +1,8 @@
 """The figures of several shards' runs as those of one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from statistics import fmean
 
@@ -66,6 +66,16 @@ def _covered(runs: Sequence[ShardRun]) -> float:
     return covered
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What a timeline says of a moment; requests and errors are those a second."""
+
+    in_flight: float
+    limit: float
+    requests: float
+    failed: Mapping[str, float]
+
+
 def merge_timelines(runs: Sequence[ShardRun]) -> Timeline:
     """One timeline of all runs.
 
@@ -73,64 +83,57 @@ def merge_timelines(runs: Sequence[ShardRun]) -> Timeline:
     processes are added.
     """
     start = min(run.started_at for run in runs)
-    offsets = [(run.started_at - start).total_seconds() for run in runs]
-    ends = [offset + run.figures.seconds for offset, run in zip(offsets, runs, strict=True)]
-    width = bucket_width(max(ends))
-    count = max(1, -int(-max(ends) // width))
-    by_process: dict[str, list[tuple[float, ShardRun]]] = defaultdict(list)
-    for offset, run in zip(offsets, runs, strict=True):
-        by_process[run.run_id].append((offset, run))
-    in_flight, limit, requests = [0.0] * count, [0.0] * count, [0.0] * count
-    failed: dict[str, list[float]] = {}
-    for shards in by_process.values():
-        seen: list[list[tuple[float, float, float, dict[str, float]]]] = [[] for _ in range(count)]
-        for offset, run in shards:
-            for number, values in _resampled(offset, run.figures.timeline, width, count):
-                seen[number].append(values)
-        for number, values in enumerate(seen):
-            if not values:
-                continue
-            in_flight[number] += fmean(each[0] for each in values)
-            limit[number] += fmean(each[1] for each in values)
-            requests[number] += fmean(each[2] for each in values) * width
-            for kind in {kind for each in values for kind in each[3]}:
-                rate = fmean(each[3].get(kind, 0.0) for each in values)
-                failed.setdefault(kind, [0.0] * count)[number] += rate * width
+    processes: dict[str, list[tuple[float, Timeline]]] = defaultdict(list)
+    end = 0.0
+    for run in runs:
+        offset = (run.started_at - start).total_seconds()
+        processes[run.run_id].append((offset, run.figures.timeline))
+        end = max(end, offset + run.figures.seconds)
+    width = bucket_width(end)
+    moments = []
+    for number in range(max(1, -int(-end // width))):
+        since, until = number * width, (number + 1) * width
+        seen = []
+        for shards in processes.values():
+            found = (_between(timeline, since - at, until - at) for at, timeline in shards)
+            if known := [each for each in found if each]:
+                seen.append(_mean(known))
+        moments.append(seen)
+    kinds = sorted({kind for run in runs for kind in run.figures.timeline.failed})
     return Timeline(
         width,
-        tuple(map(round, requests)),
-        tuple(round(each, 1) for each in in_flight),
-        tuple(round(each, 1) for each in limit),
-        {kind: tuple(map(round, counts)) for kind, counts in sorted(failed.items())},
+        tuple(round(width * sum(each.requests for each in seen)) for seen in moments),
+        tuple(round(sum(each.in_flight for each in seen), 1) for seen in moments),
+        tuple(round(sum(each.limit for each in seen), 1) for seen in moments),
+        {
+            kind: tuple(
+                round(width * sum(each.failed.get(kind, 0.0) for each in seen)) for seen in moments
+            )
+            for kind in kinds
+        },
     )
 
 
-def _resampled(
-    offset: float, timeline: Timeline, width: float, count: int
-) -> Iterator[tuple[int, tuple[float, float, float, dict[str, float]]]]:
-    """The figures of a timeline in the buckets of another one, which it meets.
+def _between(timeline: Timeline, since: float, until: float) -> _Moment | None:
+    """The average of the buckets that meet a span of seconds; None if none does."""
+    first = max(0, int(since // timeline.width))
+    last = min(len(timeline.requests), -int(-until // timeline.width))
+    inside = slice(first, last)
+    if first >= last or until <= 0:
+        return None
+    return _Moment(
+        fmean(timeline.in_flight[inside]),
+        fmean(timeline.limit[inside]),
+        fmean(timeline.requests[inside]) / timeline.width,
+        {kind: fmean(counts[inside]) / timeline.width for kind, counts in timeline.failed.items()},
+    )
 
-    Yields:
-        The number of a bucket, and the requests in flight, the limit, and the requests and the
-        errors a second then.
-    """
-    buckets = len(timeline.requests)
-    for number in range(count):
-        middle = (number + 0.5) * width - offset
-        first = int((middle - width / 2) // timeline.width)
-        last = max(first, int((middle + width / 2 - 1e-9) // timeline.width))
-        inside = [at for at in range(first, last + 1) if 0 <= at < buckets]
-        if not inside:
-            continue
-        yield (
-            number,
-            (
-                fmean(timeline.in_flight[at] for at in inside),
-                fmean(timeline.limit[at] for at in inside),
-                fmean(timeline.requests[at] for at in inside) / timeline.width,
-                {
-                    kind: fmean(counts[at] for at in inside) / timeline.width
-                    for kind, counts in timeline.failed.items()
-                },
-            ),
-        )
+
+def _mean(moments: Sequence[_Moment]) -> _Moment:
+    kinds = {kind for each in moments for kind in each.failed}
+    return _Moment(
+        fmean(each.in_flight for each in moments),
+        fmean(each.limit for each in moments),
+        fmean(each.requests for each in moments),
+        {kind: fmean(each.failed.get(kind, 0.0) for each in moments) for kind in kinds},
+    )

@@ -130,7 +130,7 @@ class ActivityTotals:
             kind: own * self.failed.get(kind, 0) + others * other.failed.get(kind, 0)
             for kind in sorted(kinds)
         }
-        return ActivityTotals(**numbers, failed=failed)
+        return ActivityTotals(failed=failed, **numbers)
 
 
 _NUMBERS = tuple(each.name for each in fields(ActivityTotals) if each.name != "failed")
@@ -324,7 +324,7 @@ class ActivityMeter:
         reading = self._is_reading
         writing = 0.0 if self._writing_since is None else self._at - self._writing_since
         return ActivityTotals(
-            *self._states,
+            **dict(zip(_STATES, self._states, strict=True)),
             seconds=self._at - self._began,
             receiving=self._receiving + (0.0 if reading else current),
             receiving_cpu=self._receiving_cpu + (0.0 if reading else cpu),
