@@ -35,16 +35,15 @@ from inventory_assets.inventory.manifest.unreadable_records import MAX_TOLERATED
 from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, part_exists, read_records
 from inventory_assets.inventory.runs.shard_run import (
+    JobObserver,
     OnRun,
-    ShardRun,
     ignore_run,
+    is_serial,
     publish_shard_run,
-    run_figures,
 )
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.page_source import PageSource
-from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -153,10 +152,9 @@ class SnapshotBuilder(CheckpointedSink):
         self._lister = lister
         self._key_order = state.key_order
         self._now = now
-        self._job = job
         self._on_run = on_run
-        self._began_with = job.state.began_with or lister.activity.totals()
-        self._began_at = job.began_at or now()
+        serial = is_serial(state.key_order, lister.profile)
+        self._observer = JobObserver(lister, job, now, is_serial=serial)
         self._resumed = state.checkpoints.resumed
         self._resumed_evidence = {each.key_range: each for each in self._resumed.evidence}
         self._started_at = self._resumed.started_at or job.began_at or now()
@@ -258,28 +256,8 @@ class SnapshotBuilder(CheckpointedSink):
 
     def _publish_run(self, snapshot: Snapshot) -> None:
         """Publish the run record; an error is logged, as the snapshot is published."""
-        profile = self._lister.profile
-        is_serial = (
-            self._key_order is KeyOrder.DIRECTORY or profile.start_after is StartAfter.IGNORED
-        )
-        figures = run_figures(
-            self._lister.activity,
-            self._began_with,
-            self.stats,
-            self._job.latencies,
-            sum(each.rows for each in self.evidence.values()),
-            is_serial=is_serial,
-        )
-        run = ShardRun(
-            snapshot.bucket,
-            snapshot.source,
-            snapshot.day,
-            snapshot.shard.prefix,
-            self._lister.activity.run_id,
-            self._began_at,
-            snapshot.finished_at,
-            figures,
-        )
+        rows = sum(each.rows for each in self.evidence.values())
+        run = self._observer.run(self._layout, snapshot.day, rows, snapshot.finished_at)
         self._on_run(run)
         try:
             publish_shard_run(self._store, self._layout, run)

@@ -1,6 +1,6 @@
 """The run record of a shard's listing, beside its snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -15,9 +15,10 @@ from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.layout import FileKind, Layout
 from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.concurrency.activity import ActivityMeter, ActivityTotals
-from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.scan.engine.range_latencies import RangeLatencies
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.store_profile import StartAfter, StoreProfile
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.keyspace.key_order import KeyOrder
 
 FORMAT = 1
 """The format of the record; it rises when older code could misread it."""
@@ -72,43 +73,75 @@ SHARD_RUN = RecordType(
 )
 
 
-def run_figures(
-    activity: ActivityMeter,
-    began_with: ActivityTotals,
-    stats: RequestStats,
-    latencies: RangeLatencies,
-    rows: int,
-    *,
-    is_serial: bool,
-) -> RunFigures:
-    """The figures of a listing that ends now.
+class JobObserver:
+    """Observes the listing of a job, to say at its end how it spent its time.
 
     Args:
-        activity: What the client and the scan do.
-        began_with: Its totals when the listing began.
-        stats: The requests of the listing.
-        latencies: The times of its ranges.
-        rows: The records that it listed.
+        lister: The bucket.
+        job: The job; its ranges are listed to their ends when `run` is called.
+        now: The clock.
         is_serial: Whether the store allows only one request after the other.
     """
-    now = activity.totals()
-    passed = now.since(began_with)
-    cells = tuple(HeatCell(*place, pages) for place, pages in latencies.pages.items())
-    return RunFigures(
-        seconds=round(passed.seconds, 3),
-        rows=rows,
-        requests=stats.requests,
-        faults=_by_kind(stats),
-        latency=stats.latency,
-        maximum=activity.maximum,
-        mean_in_flight=round(passed.request_seconds / passed.seconds, 2) if passed.seconds else 0.0,
-        is_serial=is_serial,
-        spent=time_spent(passed),
-        timeline=timeline_of(activity.between(began_with, now)),
-        ranges=latencies.ranges,
-        cells=cells,
-        slowest=latencies.slowest,
-    )
+
+    def __init__(
+        self,
+        lister: PageSource,
+        job: ListingJob,
+        now: Callable[[], datetime],
+        *,
+        is_serial: bool,
+    ) -> None:
+        self._activity = lister.activity
+        self._job = job
+        self._is_serial = is_serial
+        self._began_at = job.began_at or now()
+        self._began_with = job.state.began_with or self._activity.totals()
+
+    def run(self, layout: Layout, day: date, rows: int, finished_at: datetime) -> ShardRun:
+        """The run, which ends now.
+
+        Args:
+            layout: Names the bucket and the source.
+            day: The date.
+            rows: The records that were listed.
+            finished_at: The time.
+        """
+        return ShardRun(
+            layout.bucket,
+            layout.source,
+            day,
+            self._job.prefix,
+            self._activity.run_id,
+            self._began_at,
+            finished_at,
+            self._figures(rows),
+        )
+
+    def _figures(self, rows: int) -> RunFigures:
+        activity, stats, latencies = self._activity, self._job.stats, self._job.latencies
+        now = activity.totals()
+        passed = now.since(self._began_with)
+        in_flight = passed.request_seconds / passed.seconds if passed.seconds else 0.0
+        return RunFigures(
+            seconds=round(passed.seconds, 3),
+            rows=rows,
+            requests=stats.requests,
+            faults=dict(sorted((fault.value, count) for fault, count in stats.faults.items())),
+            latency=stats.latency,
+            maximum=activity.maximum,
+            mean_in_flight=round(in_flight, 2),
+            is_serial=self._is_serial,
+            spent=time_spent(passed),
+            timeline=timeline_of(activity.between(self._began_with, now)),
+            ranges=latencies.ranges,
+            cells=tuple(HeatCell(*place, pages) for place, pages in latencies.pages.items()),
+            slowest=latencies.slowest,
+        )
+
+
+def is_serial(key_order: KeyOrder, profile: StoreProfile) -> bool:
+    """Whether a store can only be listed by one request after the other."""
+    return key_order is KeyOrder.DIRECTORY or profile.start_after is StartAfter.IGNORED
 
 
 def publish_shard_run(store: Store, layout: Layout, run: ShardRun) -> None:
@@ -127,7 +160,3 @@ def read_shard_run(store: Store, layout: Layout, day: date, prefix: str) -> Shar
     except CorruptRecord:
         return None
     return run if run and (run.day, run.prefix) == (day, prefix) else None
-
-
-def _by_kind(stats: RequestStats) -> Mapping[str, int]:
-    return dict(sorted((fault.value, count) for fault, count in stats.faults.items()))

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 import pytest
 
 from inventory_assets.inventory.runs.figures import RunFigures
-from inventory_assets.inventory.runs.shard_run import run_figures
+from inventory_assets.inventory.runs.shard_run import JobObserver, is_serial
+from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.activity import ActivityMeter
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.store_profile import AWS, StartAfter, StoreProfile
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed
-from inventory_assets.scan.engine.parallel_scan import ParallelScan
+from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
+from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.fakes.limited_store import LimitedStore, StoreLimits, spread_keys
 from inventory_assets_tests.fakes.virtual_time import VirtualClock, scans_run_on_virtual_time
+from inventory_assets_tests.inventory.samples import DAY, NOW
 
 HEALTHY = StoreLimits()
 SERIAL = StoreProfile(start_after=StartAfter.IGNORED)
@@ -71,12 +74,6 @@ def simulated_run(situation: Situation, keys: Sequence[str] | None = None) -> Ru
                 clock.wait_for_core(situation.waits_for_core)
                 clock.block(situation.blocks)
     assert rows == len(keys)
-    assert job.state.began_with is not None
-    return run_figures(
-        activity,
-        job.state.began_with,
-        job.stats,
-        job.latencies,
-        rows,
-        is_serial=situation.profile.start_after is StartAfter.IGNORED,
-    )
+    serial = is_serial(KeyOrder.BYTES, situation.profile)
+    observer = JobObserver(lister, job, utc_now, is_serial=serial)
+    return observer.run(Layout("limited", "source"), DAY, rows, NOW).figures
