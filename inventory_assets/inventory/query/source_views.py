@@ -21,7 +21,8 @@ from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.query.change_records import files_of
-from inventory_assets.inventory.query.dataset import Dataset, files_dataset
+from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.query.parquet_frame import files_dataset
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
