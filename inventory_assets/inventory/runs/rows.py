@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from inventory_assets.inventory.runs.cause import seconds_by_cause
 from inventory_assets.inventory.runs.figures import EXCLUSIVE, RunFigures
 from inventory_assets.inventory.runs.regressions import RunSummary
 from inventory_assets.scan.engine.range_latencies import LATENCY_BANDS, MAX_DEPTH
@@ -47,13 +46,6 @@ def time_rows(figures: RunFigures) -> list[Row]:
                 share = f"{100 * seconds / total:.1f} %" if total else ""
                 rows.append({"time": label[name], "seconds": round(seconds, 1), "share": share})
     return rows
-
-
-def cause_rows(figures: RunFigures) -> list[Row]:
-    """The seconds by cause, most first."""
-    by_cause = seconds_by_cause(figures)
-    ordered = sorted(by_cause.items(), key=lambda each: -each[1])
-    return [{"cause": cause.value, "seconds": round(seconds, 1)} for cause, seconds in ordered]
 
 
 def heat_rows(figures: RunFigures) -> list[Row]:
