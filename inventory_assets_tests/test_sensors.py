@@ -237,7 +237,7 @@ class Silent(ModelS3):
 def test_a_bucket_that_does_not_answer_fails_the_tick_with_a_sentence(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SourceBucket, "lister", lambda _bucket, _now: Silent({"a/1"}, 0))
+    monkeypatch.setattr(SourceBucket, "lister", lambda *_: Silent({"a/1"}, 0))
     monkeypatch.setattr(sensors, "SILENCE_SECONDS", 0.01)
     with pytest.raises(dg.Failure) as failed:
         tick(world)
@@ -257,7 +257,7 @@ def test_a_bucket_that_stops_answering_ends_the_tick_with_what_was_found(
     world.discover()
     keys = {"a/x/1", "a/new/1", "b/x/1", "b/new/1"}
     with monkeypatch.context() as patch:
-        patch.setattr(SourceBucket, "lister", lambda _bucket, _now: Silent(keys, 2))
+        patch.setattr(SourceBucket, "lister", lambda *_: Silent(keys, 2))
         patch.setattr(sensors, "SILENCE_SECONDS", 0.5)
         data = tick(world)
     assert data.skip_message == (
@@ -355,7 +355,7 @@ def test_2000_prefixes_behind_latency_are_searched_in_ticks_of_bounded_time(
     known = [f"{each}x/" if len(levels[each]) == 2 else each for each in folders]
     levels["0777/"] += ["0777/z/"]
     slow = Slow(Clock(), levels)
-    monkeypatch.setattr(SourceBucket, "lister", lambda _bucket, _now: slow)
+    monkeypatch.setattr(SourceBucket, "lister", lambda *_: slow)
     monkeypatch.setattr(sensors, "time", slow.clock)
     shards = Shards(depth=2, max_shards=2_001)
     cursor, ticks = None, 0
@@ -387,7 +387,7 @@ def test_a_tick_asks_the_bucket_only_for_what_is_not_known(world: World, buckets
     """One level is one page; the profile of the store is that of the daily run."""
     asked = ModelS3(buckets.keys["memory"], 1000)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SourceBucket, "lister", lambda _bucket, _now: asked)
+        patch.setattr(SourceBucket, "lister", lambda *_: asked)
         cursor = search(world)
         assert len(asked.requests) == 1
         assert requested(tick(world, cursor)) != {}

@@ -13,6 +13,7 @@ from typing import Any
 from inventory_assets.cli.check_config import add_check_config
 from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.du import add_du
+from inventory_assets.cli.explain import add_explain
 from inventory_assets.cli.export import add_export
 from inventory_assets.cli.hygiene import add_hygiene
 from inventory_assets.cli.lifecycle_simulate import add_lifecycle_simulate
@@ -93,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_du(commands)
     add_hygiene(commands)
     add_report(commands)
+    add_explain(commands)
     add_verify(commands)
     add_lifecycle_simulate(commands)
     add_status(commands)

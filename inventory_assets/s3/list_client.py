@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.activity import ActivityMeter
 from inventory_assets.s3.concurrency.limiter import Cancelled, ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
@@ -87,6 +88,7 @@ class ListClient:
         transport: Sends the requests; None for HTTP.
         limiter: Limits the requests in flight; None for one that follows `bucket_config`.
         observer: Is told of every request; None for nobody.
+        activity: Adds up what the requests do; None for one of its own.
     """
 
     profile: StoreProfile = AWS
@@ -106,13 +108,16 @@ class ListClient:
         transport: PageTransport | None = None,
         limiter: ConcurrencyLimiter | None = None,
         observer: RequestObserver | None = None,
+        activity: ActivityMeter | None = None,
     ) -> None:
         self.bucket_config = bucket_config
         self.server: str | None = None
         """The `Server` header of the last response, which identifies the store's software."""
         self.retry = retry or RetryPolicy()
+        self.activity = activity or ActivityMeter(bucket_config.max_in_flight)
+        """What the requests, and the scan that reads their pages, do over time."""
         self._limiter = limiter or ConcurrencyLimiter(
-            open_policy(bucket_config.policy, bucket_config.max_in_flight)
+            open_policy(bucket_config.policy, bucket_config.max_in_flight), self.activity
         )
         self._outages = OutageLog(bucket_config.display_name)
         self._transport: PageTransport = transport or Transport(bucket_config)
@@ -194,7 +199,12 @@ class ListClient:
                 longest = self.retry.outage_seconds
                 self._outages.failed(attempts, attempts.began, now, fault, longest)
                 asked = error.retry_after if isinstance(error, ErrorResponse) else 0.0
-                await self._limiter.sleep(attempts.wait(self.retry, fault, asked))
+                is_throttled = fault is TransientError.THROTTLED
+                self.activity.retry_begins(fault.value, is_throttled=is_throttled)
+                try:
+                    await self._limiter.sleep(attempts.wait(self.retry, fault, asked))
+                finally:
+                    self.activity.retry_ends(is_throttled=is_throttled)
         finally:
             if attempts:
                 self._outages.over(attempts, clock(), is_answered=is_answered)

@@ -6,6 +6,7 @@
 from typing import Protocol
 
 from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.activity import ActivityMeter
 from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
@@ -39,6 +40,10 @@ class PageSource(Protocol):
     @property
     def server(self) -> str | None:
         """The `Server` header of the last response, which identifies the store's software."""
+
+    @property
+    def activity(self) -> ActivityMeter:
+        """What the requests, and the scan that reads their pages, do over time."""
 
     @property
     def in_flight(self) -> tuple[int, int]:

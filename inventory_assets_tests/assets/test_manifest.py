@@ -56,6 +56,7 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
         "shards_equally_fresh",
         "records_readable",
         "publish_gate",
+        "listing_speed_steady",
         "sample_matches_bucket",
     }
     checks = check_results(outcome)
@@ -219,7 +220,7 @@ def test_records_that_could_not_be_decoded_are_warned_about(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = [f"a/{number}".encode() for number in range(5)]
-    monkeypatch.setattr(SourceBucket, "lister", lambda _bucket, _now: RawS3(keys, keys[:2]))
+    monkeypatch.setattr(SourceBucket, "lister", lambda *_: RawS3(keys, keys[:2]))
     world.instance.add_dynamic_partitions(world.assets.partitions.shards_name, [REMAINDER, "a/"])
     assert world.list_all().success
     outcome = world.run("inventory_manifest", DAY)

@@ -238,6 +238,7 @@ class Buckets:
 class _Watched(FakeSource):
     def __init__(self, asked: PageSource, buckets: Buckets) -> None:
         super().__init__(asked.bucket_config, asked.server, asked.retry)
+        self.activity = asked.activity
         self._asked = asked
         self._buckets = buckets
 

@@ -58,7 +58,7 @@ class DistantBucket(FakeSource):
         bucket_config = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
         super().__init__(bucket_config, "AmazonS3")
         self.requests: list[PageRequest] = []
-        self._limiter = ConcurrencyLimiter(open_policy(policy, in_flight))
+        self._limiter = ConcurrencyLimiter(open_policy(policy, in_flight), self.activity)
         self._keys = keys
         self._page_size = page_size
         self._chances = Random(0)  # noqa: S311 - a repeatable test

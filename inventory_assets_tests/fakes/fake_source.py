@@ -3,6 +3,7 @@
 import asyncio
 
 from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.activity import ActivityMeter
 from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
@@ -33,6 +34,7 @@ class FakeSource:
         self.bucket_config = bucket_config
         self.server = server
         self.retry = retry or RetryPolicy()
+        self.activity = ActivityMeter(bucket_config.max_in_flight)
 
     @property
     def in_flight(self) -> tuple[int, int]:

@@ -83,6 +83,16 @@ def test_findings_of_a_part_are_kept_as_long_as_the_part(store: LocalStore) -> N
     assert sorted(left) == sorted(kept)
 
 
+def test_run_records_go_with_their_date(store: LocalStore) -> None:
+    publish_days(store)
+    for day in DAYS:
+        store.publish(LAYOUT.shard_run(day, "a/"), b"{}")
+        store.publish(LAYOUT.date_run(day), b"{}")
+    collect_all(store, LAST, NEXT_WEEK)
+    left = [key for key in all_keys(store) if "/runs/" in key]
+    assert sorted(left) == sorted([LAYOUT.date_run(DAYS[3]), LAYOUT.shard_run(DAYS[3], "a/")])
+
+
 def _parts(store: LocalStore) -> set[str]:
     """The keys of all parts."""
     return {key for key in data_files(store) if key.startswith(LAYOUT.data_folder)}

@@ -71,7 +71,7 @@ def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, Re
 
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(all_pages()), loop.now, stats
+        return runner.run(all_pages()), loop.clock.now, stats
 
 
 def away(until: float, error: Exception) -> Answers:

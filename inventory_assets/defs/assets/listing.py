@@ -20,6 +20,7 @@ from inventory_assets.defs.source.partition_steps import (
     step_results,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.run_checks import shard_run_metadata
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.defs.source.run_telemetry import run_telemetry
 from inventory_assets.errors import InventoryError
@@ -31,6 +32,7 @@ from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
+from inventory_assets.inventory.runs.shard_run import OnRun, ShardRun
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.object_versions import Versions
@@ -95,12 +97,20 @@ def _list(
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)
-    for partition_key, result in _list_all(work, partition_keys, telemetry):
+    runs: dict[tuple[date, str], ShardRun] = {}
+
+    def note_run(run: ShardRun) -> None:
+        runs[run.day, run.prefix] = run
+
+    for partition_key, result in _list_all(work, partition_keys, telemetry, note_run):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
             continue
-        metadata = snapshot_metadata(work.store, work.layout, result)
+        metadata = {
+            **snapshot_metadata(work.store, work.layout, result),
+            **shard_run_metadata(runs.pop((result.day, result.shard.prefix), None)),
+        }
         log_partition(context, key, partition_key, result.fingerprint, metadata)
         if result.unreadable.count:
             context.log.warning(
@@ -197,12 +207,15 @@ def _with_new_shards(
 
 
 def _list_all(
-    work: SourceContext, partition_keys: Sequence[str], telemetry: ListingTelemetry
+    work: SourceContext,
+    partition_keys: Sequence[str],
+    telemetry: ListingTelemetry,
+    on_run: OnRun,
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """List the partitions in parallel, under one limit of requests.
 
     No thread outlives the iteration: an interruption ends the requests under way. The progress of
-    all of them is logged every few seconds.
+    all of them is logged every few seconds. `on_run` receives the run record of each shard.
     """
     known = work.known_prefixes()
     requests: dict[ShardRequest, str] = {}
@@ -226,6 +239,7 @@ def _list_all(
         work.now,
         telemetry.reported(meter.on_event),
         observer=telemetry.listing,
+        on_run=on_run,
     )
     try:
         with reported_every(meter, _log_progress, PROGRESS_INTERVAL_SECONDS):

@@ -13,6 +13,12 @@ from inventory_assets.defs.source.listing_check import listing_check, log_listin
 from inventory_assets.defs.source.listing_metadata import unreadable_table
 from inventory_assets.defs.source.manifest_metadata import manifest_metadata
 from inventory_assets.defs.source.partition_steps import log_partition
+from inventory_assets.defs.source.run_checks import (
+    date_run_metadata,
+    log_speed,
+    published_run,
+    speed_check,
+)
 from inventory_assets.inventory.gate.held_date import HeldDate
 from inventory_assets.inventory.gate.publication import Outcome
 from inventory_assets.inventory.gate.verdict import ALLOWED, DATES_COMPARED, Verdict
@@ -37,6 +43,7 @@ class ManifestChecks:
         files: Whether the data files exist.
         age: Whether the shards were listed at about the same time.
         readable: Whether every record could be decoded.
+        speed: Whether the listings were as fast as before.
         gate: Whether the date may be published.
     """
 
@@ -45,6 +52,7 @@ class ManifestChecks:
     files: dg.AssetCheckSpec
     age: dg.AssetCheckSpec
     readable: dg.AssetCheckSpec
+    speed: dg.AssetCheckSpec
     gate: dg.AssetCheckSpec
 
     @classmethod
@@ -83,6 +91,7 @@ class ManifestChecks:
                 "(`unreadable`).",
                 blocking=False,
             ),
+            speed=speed_check(assets),
             gate=partitioned_check(
                 "publish_gate",
                 key,
@@ -98,7 +107,15 @@ class ManifestChecks:
     @property
     def specs(self) -> list[dg.AssetCheckSpec]:
         """All of them."""
-        return [self.listings, self.tiling, self.files, self.age, self.readable, self.gate]
+        return [
+            self.listings,
+            self.tiling,
+            self.files,
+            self.age,
+            self.readable,
+            self.speed,
+            self.gate,
+        ]
 
     def log_all(
         self,
@@ -127,6 +144,7 @@ class ManifestChecks:
         log_check(context, self.files, partition_key, differing)
         log_check(context, self.age, partition_key, _stale_shards(manifest))
         self._log_readable(context, work, manifest)
+        log_speed(context, self.speed, work, manifest)
         crossed = held.sentences if held else []
         note = "; ".join([*_release_note(manifest), *verdict.not_judged]) or None
         log_check(context, self.gate, partition_key, crossed, note=note)
@@ -170,6 +188,7 @@ def log_manifest(
     key = work.assets.key("inventory_manifest")
     metadata = {
         **manifest_metadata(work.store, work.layout, manifest, work.assets.prices),
+        **date_run_metadata(published_run(work, manifest)),
         **_release_metadata(manifest),
     }
     log_partition(context, key, str(manifest.day), manifest.identity, metadata)
@@ -203,6 +222,7 @@ def log_hold(
         "crossed": [each.measure.value for each in outcome.verdict.crossings],
         "not_judged": list(outcome.verdict.not_judged),
         "last_published_date": str(baseline.day) if baseline else "none",
+        **date_run_metadata(published_run(work, manifest)),
         "release": f'inventory release {work.source.name}@{day} --because "..."',
     }
     sentences = outcome.verdict.sentences

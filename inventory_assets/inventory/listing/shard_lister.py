@@ -32,6 +32,7 @@ from inventory_assets.inventory.listing.snapshot_builder import (
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, snapshot_etag
+from inventory_assets.inventory.runs.shard_run import OnRun, ignore_run
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.prefix_encoding import file_stem
 from inventory_assets.inventory.storage.store import Store
@@ -65,6 +66,7 @@ class ShardLister:
         report: Receives every event, on any thread.
         sizing: The sizes of parts.
         observer: Is told what the listing does, on any thread.
+        on_run: Receives the run record of each shard, on any thread.
     """
 
     lister: PageSource
@@ -75,6 +77,7 @@ class ShardLister:
     report: Report = ignore_events
     sizing: PartSizing = DEFAULT_SIZING
     observer: ListingObserver = UNOBSERVED
+    on_run: OnRun = ignore_run
 
     def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
         """List `shard` and publish its snapshot of `day`.
@@ -172,7 +175,15 @@ class ShardLister:
         self, start: ResumeState, job: ListingJob, buffer: RowBuffer
     ) -> SnapshotBuilder:
         return SnapshotBuilder(
-            start, job, buffer, self.store, self.layout, self.lister, self.now, self.sizing
+            start,
+            job,
+            buffer,
+            self.store,
+            self.layout,
+            self.lister,
+            self.now,
+            self.sizing,
+            self.on_run,
         )
 
     def _resume_states(

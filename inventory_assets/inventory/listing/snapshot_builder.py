@@ -1,11 +1,13 @@
 """Write the snapshot of a shard while the shard is listed."""
 
+import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     ConflictError,
     CorruptRecord,
@@ -32,6 +34,13 @@ from inventory_assets.inventory.manifest.snapshot_validation import failed_rules
 from inventory_assets.inventory.manifest.unreadable_records import MAX_TOLERATED, require_readable
 from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, part_exists, read_records
+from inventory_assets.inventory.runs.shard_run import (
+    JobObserver,
+    OnRun,
+    ignore_run,
+    is_serial,
+    publish_shard_run,
+)
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.page_source import PageSource
@@ -41,6 +50,8 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
+
+LOG = logging.getLogger(__name__)
 
 _NOT_RESUMABLE = (
     KeysOutOfOrder,
@@ -100,6 +111,7 @@ class SnapshotBuilder(CheckpointedSink):
         lister: The bucket, for messages; its profile becomes part of the snapshot.
         now: The clock.
         sizing: The sizes of parts.
+        on_run: Receives the run record.
 
     Attributes:
         request: The shard and the date.
@@ -115,6 +127,7 @@ class SnapshotBuilder(CheckpointedSink):
         lister: PageSource,
         now: Callable[[], datetime],
         sizing: PartSizing,
+        on_run: OnRun = ignore_run,
     ) -> None:
         self.request = request = state.request
         baseline = state.baseline
@@ -139,6 +152,9 @@ class SnapshotBuilder(CheckpointedSink):
         self._lister = lister
         self._key_order = state.key_order
         self._now = now
+        self._on_run = on_run
+        serial = is_serial(state.key_order, lister.profile)
+        self._observer = JobObserver(lister, job, now, is_serial=serial)
         self._resumed = state.checkpoints.resumed
         self._resumed_evidence = {each.key_range: each for each in self._resumed.evidence}
         self._started_at = self._resumed.started_at or job.began_at or now()
@@ -235,7 +251,18 @@ class SnapshotBuilder(CheckpointedSink):
         require_readable(where, snapshot.rows, snapshot.unreadable, MAX_TOLERATED)
         publish_snapshot(self._store, self._layout, snapshot, self._expected_etag)
         self._checkpoints.clear()
+        self._publish_run(snapshot)
         return snapshot
+
+    def _publish_run(self, snapshot: Snapshot) -> None:
+        """Publish the run record; an error is logged, as the snapshot is published."""
+        rows = sum(each.rows for each in self.evidence.values())
+        run = self._observer.run(self._layout, snapshot.day, rows, snapshot.finished_at)
+        self._on_run(run)
+        try:
+            publish_shard_run(self._store, self._layout, run)
+        except (InventoryError, OSError) as error:
+            LOG.warning("the run record of %r was not written: %s", run.prefix, error)
 
 
 def _first_key(part: Part) -> str:

@@ -28,10 +28,12 @@ from inventory_assets.inventory.report.report_data import (
     DateTotal,
     PrefixRow,
     ReportData,
+    RunSection,
     Section,
     Table,
     Total,
 )
+from inventory_assets.inventory.report.run_section import run_section
 from inventory_assets.inventory.report.usage_rows import (
     age_table,
     class_rows,
@@ -39,6 +41,7 @@ from inventory_assets.inventory.report.usage_rows import (
     most_changed,
     prefix_rows,
 )
+from inventory_assets.inventory.runs.date_run import read_date_run, regressions_of
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.by_prefix import Pricing
@@ -158,7 +161,13 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
         prices=prices.label if prices else "",
         notes=[*_gate_notes(store, layout, manifest), *_notes(hygiene)],
         current=current_total(prefixes),
+        run=_run(store, layout, day),
     )
+
+
+def _run(store: Store, layout: Layout, day: date) -> RunSection | None:
+    run = read_date_run(store, layout, day)
+    return run_section(run, regressions_of(store, layout, run)) if run else None
 
 
 def publish_report(

@@ -12,6 +12,7 @@ from inventory_assets.inventory.report.report_data import (
     ReportData,
     Total,
 )
+from inventory_assets.inventory.report.run_charts import CELL_HEIGHT
 from inventory_assets.inventory.report.treemap import panels_of
 from inventory_assets.units import human_bytes, human_share, human_usd
 
@@ -63,6 +64,7 @@ def render(data: ReportData) -> str:
             size_chart=line_chart([(day, total.bytes) for day, total in days]),
             count_chart=line_chart([(day, total.objects) for day, total in days]),
             plot=(WIDTH, HEIGHT),
+            cell_height=CELL_HEIGHT,
             newest=data.history[: -NEWEST_DATES - 1 : -1],
             has_dots=len(data.history) <= NEWEST_DATES,
             comparisons=_comparisons(data),

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from inventory_assets.inventory.report.run_charts import HeatMap, InFlightChart
+
 
 @dataclass(frozen=True, slots=True)
 class Total:
@@ -132,6 +134,25 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSection:
+    """How the date was listed.
+
+    Attributes:
+        sentence: What limited the run.
+        worse: Sentences about shards that were slower than before.
+        heat: The heat map; None without pages.
+        chart: The requests in flight over time; None where they are unknown.
+        tables: The tables behind the pictures, and others, by caption.
+    """
+
+    sentence: str
+    worse: Sequence[str]
+    heat: HeatMap | None
+    chart: InFlightChart | None
+    tables: Mapping[str, Table]
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """A check of the inventory: what it proves, whether it holds, and what it found."""
 
@@ -163,6 +184,7 @@ class ReportData:
         prices: The price table's date, region and source, for people; "" without prices.
         notes: What the report leaves out, and why.
         current: The current objects, where the inventory has other versions, too.
+        run: How the date was listed; None where that is unknown.
     """
 
     source: str
@@ -183,6 +205,7 @@ class ReportData:
     prices: str = ""
     notes: Sequence[str] = ()
     current: Total | None = None
+    run: RunSection | None = None
 
     @property
     def now(self) -> DateTotal:

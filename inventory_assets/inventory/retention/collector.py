@@ -57,6 +57,7 @@ _ORDER = (
     (FileKind.LIFECYCLE, False),
     (FileKind.EXPORT, False),
     (FileKind.USAGE, False),
+    (FileKind.DATE_RUN, False),
     (FileKind.CHECKSUM, True),
     (FileKind.SYMLINK, True),
     (FileKind.S3_MANIFEST, True),
@@ -69,6 +70,7 @@ _ORDER = (
     (FileKind.HELD, False),
     (FileKind.SUPERSEDED, False),
     (FileKind.CHANGES, False),
+    (FileKind.SHARD_RUN, False),
     (FileKind.SNAPSHOT, False),
     (FileKind.CHECKPOINT, False),
 )

@@ -34,6 +34,8 @@ class FileKind(StrEnum):
     SUPERSEDED = "superseded/dt={day}/{name}.json"
     HELD = "held/dt={day}/held.json"
     SNAPSHOT = "snapshots/dt={day}/{name}.json"
+    DATE_RUN = "runs/dt={day}/date_run.json"
+    SHARD_RUN = "runs/dt={day}/{name}.json"
     CHANGE_LOG = "changes/dt={day}/change_log.json"
     CHANGES = "changes/dt={day}/{name}.json"
     CHANGE_LOG_SYMLINK = "changes/hive/dt={day}-00-00/symlink.txt"
@@ -146,6 +148,14 @@ class Layout:
     def snapshot(self, day: date, prefix: str) -> str:
         """The snapshot of a shard on a date."""
         return self._key(FileKind.SNAPSHOT, day, file_stem(prefix))
+
+    def shard_run(self, day: date, prefix: str) -> str:
+        """The run record of a shard's listing for a date."""
+        return self._key(FileKind.SHARD_RUN, day, file_stem(prefix))
+
+    def date_run(self, day: date) -> str:
+        """The run record of a date; no run record of a shard can have this name."""
+        return self._key(FileKind.DATE_RUN, day)
 
     def checkpoints(self, day: date) -> str:
         """The folder of the checkpoints of a date's unfinished listings."""

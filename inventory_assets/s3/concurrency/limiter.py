@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections import deque
 
+from inventory_assets.s3.concurrency.activity import ActivityMeter
 from inventory_assets.s3.concurrency.policies import LimitPolicy
 from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 
@@ -17,16 +18,18 @@ class ConcurrencyLimiter:
 
     Args:
         policy: Sets the limit from the outcomes of requests.
+        activity: Adds up what the requests do; None for nobody.
 
     Attributes:
         is_closed: Whether `close` was called; `acquire` and `sleep` then raise.
         in_flight: Slots in use.
     """
 
-    def __init__(self, policy: LimitPolicy) -> None:
+    def __init__(self, policy: LimitPolicy, activity: ActivityMeter | None = None) -> None:
         self.is_closed = False
         self.in_flight = 0
         self._policy = policy
+        self._activity = activity
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sleeping: set[asyncio.Future[None]] = set()
         self._lock = threading.Lock()
@@ -46,6 +49,8 @@ class ConcurrencyLimiter:
             self._raise_if_closed()
             if self.in_flight < self.limit:
                 self.in_flight += 1
+                if self._activity:
+                    self._activity.request_sent(self.in_flight, self.limit)
                 return
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
@@ -75,6 +80,8 @@ class ConcurrencyLimiter:
                 self._policy.on_sample(sample)
             self.in_flight -= 1
             self._admit_waiters()
+            if self._activity:
+                self._activity.request_ended(self.in_flight, self.limit, outcome)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for `seconds`, or until the limiter is closed.

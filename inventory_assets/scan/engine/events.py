@@ -7,7 +7,9 @@ from datetime import datetime
 import pyarrow as pa
 
 from inventory_assets.fast_values import value
+from inventory_assets.s3.concurrency.activity import ActivityTotals
 from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.scan.engine.range_latencies import RangeLatencies
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
@@ -19,10 +21,12 @@ class JobState:
 
     Attributes:
         began_at: When the first request of the job was about to be sent; None before.
+        began_with: The activity of the lister at that time; None before.
         failed: Whether the job failed or was abandoned.
     """
 
     began_at: datetime | None = None
+    began_with: ActivityTotals | None = None
     failed: bool = False
 
 
@@ -40,6 +44,7 @@ class ListingJob:
         resumed_objects: The number of objects that earlier runs found outside the ranges.
         resumed_evidence: Evidence of earlier runs, for ranges outside `ranges`.
         versions: Which versions to list; None for the current objects.
+        latencies: Collects how long the pages of the ranges take.
         state: The mutable state of the job.
     """
 
@@ -51,6 +56,7 @@ class ListingJob:
     resumed_objects: int = 0
     resumed_evidence: Sequence[RangeEvidence] = ()
     versions: Versions | None = None
+    latencies: RangeLatencies = field(default_factory=RangeLatencies, repr=False)
     state: JobState = field(default_factory=JobState, repr=False)
 
     @property

@@ -1,5 +1,6 @@
 """Request the pages of one range, one after the other."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 from inventory_assets.s3.decoding.page import MAX_KEYS
@@ -9,6 +10,7 @@ from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.page_queue import PageReceived, SeamProbed
+from inventory_assets.scan.engine.range_latencies import RangeTimes
 from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.first_page import first_page
 from inventory_assets.scan.keyspace.key_range import LEAST_CHARACTER, MAX_KEY_BYTES
@@ -63,6 +65,7 @@ class Fetcher:
         """
         job, attempt = task.job, task.attempt
         token, after = task.read.resume_token, self._first_start_after(task)
+        clock = asyncio.get_running_loop().time
         while not (job.state.failed or task.attempt != attempt):
             request = PageRequest(
                 job.prefix,
@@ -71,10 +74,14 @@ class Fetcher:
                 max_keys=GAP_PROBE_KEYS if task.is_gap and token is None else MAX_KEYS,
                 versions=job.versions is not None,
             )
+            asked_at = clock()
             raw_page = await self._lister.fetch_raw_page(request, job.stats, self._buffer())
+            task.fetch.times.add(clock() - asked_at)
             if _needs_order(task, request) and raw_page.last_key is not None:
                 await self._order.prove(job.prefix, request.start_after, job.stats)
             ending = _advance(task, raw_page) if task.attempt == attempt else None
+            if ending:
+                _end_times(task)
             yield PageReceived(task, attempt, raw_page, request, ending)
             if ending:
                 return
@@ -124,6 +131,14 @@ def _needs_order(task: RangeTask, request: PageRequest) -> bool:
     """
     is_start = request.start_after == task.start_after and not task.has_arbitrary_start
     return not request.token and bool(request.start_after) and not is_start
+
+
+def _end_times(task: RangeTask) -> None:
+    """Count how long the pages of a range took that ends."""
+    job, fetch = task.job, task.fetch
+    # The lower bound of a job's first range lies before its prefix.
+    job.latencies.add(fetch.times, max(task.key_range.after, job.prefix), fetch.cursor)
+    fetch.times = RangeTimes()
 
 
 def _advance(task: RangeTask, raw_page: RawPage) -> Ending | None:

@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from inventory_assets.fast_values import value
+from inventory_assets.s3.concurrency.activity import ActivityMeter
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.engine.range_task import RangeTask
@@ -94,9 +95,13 @@ class PageQueue:
     Every item except `RangeSplitOff` counts as a page. Writers wait while the queue has
     `QUEUED_PAGES` pages. The reader waits for the first page, and then up to `BATCH_WAIT_SECONDS`
     for a full batch. An urgent item ends the wait, as other ranges may depend on it.
+
+    Args:
+        activity: Is told how many writers are blocked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, activity: ActivityMeter) -> None:
+        self._activity = activity
         self._items: deque[QueueItem] = deque()
         self._pages = 0
         """The number of items in the queue that count as pages."""
@@ -119,6 +124,7 @@ class PageQueue:
         while self._pages >= QUEUED_PAGES:
             room = asyncio.get_running_loop().create_future()
             self._blocked_writers.append(room)
+            self._activity.receivers_blocked(len(self._blocked_writers))
             await room
         self._items.append(item)
         self._pages += 1
@@ -139,8 +145,10 @@ class PageQueue:
             batch.append(self._items.popleft())
             pages += not isinstance(batch[-1], RangeSplitOff)
         self._pages -= pages
-        for _ in range(min(QUEUED_PAGES - self._pages, len(self._blocked_writers))):
-            _wake(self._blocked_writers.popleft())
+        if self._blocked_writers:
+            for _ in range(min(QUEUED_PAGES - self._pages, len(self._blocked_writers))):
+                _wake(self._blocked_writers.popleft())
+            self._activity.receivers_blocked(len(self._blocked_writers))
         return batch
 
     async def _arrival(self, pages: int, seconds: float | None) -> None:

@@ -58,7 +58,8 @@ class ParallelScan:
         observer: ScanObserver = UNOBSERVED,
     ) -> None:
         self._lister = lister
-        self._queue = PageQueue()
+        self._activity = lister.activity
+        self._queue = PageQueue(lister.activity)
         self._fetcher = Fetcher(lister)
         self._scheduler = Scheduler(
             lister,
@@ -86,9 +87,17 @@ class ParallelScan:
             # `runner.run` would set and reset signal handlers for every batch.
             run = runner.get_loop().run_until_complete
             reader = Reader(self._lister, self._scheduler, self._fetcher, run)
+            activity = self._activity
             try:
+                activity.begin_scan()
                 while self._scheduler.has_open_ranges:
-                    yield from reader.read(run(self._next_items()))
+                    items = run(self._next_items())
+                    activity.begin_reading()
+                    for event in reader.read(items):
+                        activity.begin_writing()
+                        yield event
+                        activity.end_writing()
+                    activity.end_reading()
             except BaseException:
                 self._lister.cancel()
                 raise

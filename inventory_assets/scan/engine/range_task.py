@@ -8,6 +8,7 @@ from math import inf
 import pyarrow as pa
 
 from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.range_latencies import RangeTimes
 from inventory_assets.scan.keyspace.key_range import (
     KeyRange,
     prefix_of_upper_bound,
@@ -35,15 +36,17 @@ class FetchState:
         pages: The number of pages with keys received.
         first_page_key: The last key of the first page; "" before there is one.
         milestones: Two earlier cursors, each with `pages` at that time.
+        times: How long the pages took since the range began, or was restarted after its end.
     """
 
-    __slots__ = ("cursor", "first_page_key", "milestones", "pages")
+    __slots__ = ("cursor", "first_page_key", "milestones", "pages", "times")
 
     def __init__(self, cursor: str) -> None:
         self.cursor = cursor
         self.pages = 0
         self.first_page_key = ""
         self.milestones = ((cursor, 0), (cursor, 0))
+        self.times = RangeTimes()
 
     def advance(self, key: str) -> None:
         """Count a page, and set the cursor to its last key."""

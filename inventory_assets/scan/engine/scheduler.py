@@ -178,7 +178,8 @@ class Scheduler:
         if self._waiting:
             task = self._waiting.popleft()
             state = task.job.state
-            state.began_at = state.began_at or self._now()
+            if state.began_at is None:
+                state.began_at, state.began_with = self._now(), self._lister.activity.totals()
             return self._receive(task)
         wanted = free - self._pending_splits
         candidates = self._steal_candidates(wanted)

@@ -1,0 +1,78 @@
+"""The run record of a date: its shards, merged, and compared with earlier dates."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import merge
+from inventory_assets.inventory.runs.cause import Cause
+from inventory_assets.inventory.runs.date_run import (
+    DATE_RUN,
+    DateRun,
+    earlier_date_runs,
+    publish_date_run,
+    read_date_run,
+    regressions_of,
+)
+from inventory_assets.inventory.runs.regressions import COMPARED_RUNS, RunSummary
+from inventory_assets.inventory.runs.shard_run import publish_shard_run, read_shard_run
+from inventory_assets.inventory.storage.commit import publish
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.scan.keyspace.shard import make_shard
+from inventory_assets_tests.inventory.runs.samples import figures, shard_run, summary
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+
+PREFIXES = ("", "a/", "b/")
+
+
+def manifest_of(store: LocalStore) -> Manifest:
+    snapshots = {}
+    for prefix in PREFIXES:
+        shard = make_shard(prefix, PREFIXES)
+        snapshots[prefix] = snapshot_of(store, shard, listed([f"{prefix}1"]), DAY)
+    return merge(store, LAYOUT, "", snapshots, NOW)
+
+
+def publish_date(store: LocalStore, day: date, *shards: RunSummary) -> DateRun:
+    run = DateRun(LAYOUT.bucket, LAYOUT.source, day, "", NOW, NOW, figures(), shards)
+    publish(store, DATE_RUN.file(LAYOUT.date_run(day), run))
+    return run
+
+
+def test_it_holds_the_shards_that_have_a_record_and_says_how_many_have_none(
+    store: LocalStore,
+) -> None:
+    manifest = manifest_of(store)
+    assert publish_date_run(store, LAYOUT, manifest, NOW) is None
+    for prefix in PREFIXES[1:]:
+        publish_shard_run(store, LAYOUT, shard_run(prefix))
+    publish_shard_run(store, LAYOUT, shard_run("of another source/"))
+    run = publish_date_run(store, LAYOUT, manifest, NOW)
+    assert run == read_date_run(store, LAYOUT, DAY)
+    assert run is not None
+    assert [each.prefix for each in run.shards] == ["a/", "b/"]
+    assert (run.unknown, run.figures.rows) == (1, 20_000)
+    assert run.cause.cause is Cause.LIMIT
+
+
+def test_a_record_survives_the_store(store: LocalStore) -> None:
+    publish_shard_run(store, LAYOUT, shard_run())
+    assert read_shard_run(store, LAYOUT, DAY, "a/") == shard_run()
+
+
+def test_a_damaged_record_is_none(store: LocalStore) -> None:
+    for key in (LAYOUT.shard_run(DAY, "a/"), LAYOUT.date_run(DAY)):
+        store.publish(key, b"{}")
+    assert read_shard_run(store, LAYOUT, DAY, "a/") is None
+    assert read_date_run(store, LAYOUT, DAY) is None
+    assert publish_date_run(store, LAYOUT, manifest_of(store), NOW) is None
+
+
+def test_a_date_is_compared_with_earlier_dates_only(store: LocalStore) -> None:
+    for age in range(-3, COMPARED_RUNS + 5):
+        publish_date(store, DAY - timedelta(days=age), summary(60.0))
+    earlier = [*earlier_date_runs(store, LAYOUT, DAY)]
+    assert [each.day for each in earlier[:2]] == [DAY - timedelta(days=age) for age in (1, 2)]
+    run = publish_date(store, DAY, summary(300.0), replace(summary(999.0), prefix="new/"))
+    (found,) = regressions_of(store, LAYOUT, run)
+    assert (found.prefix, found.root_cause) == ("a/", Cause.LIMIT)
