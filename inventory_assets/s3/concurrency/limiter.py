@@ -74,7 +74,8 @@ class ConcurrencyLimiter:
                 sample = Sample(ended_at, ended_at - sent_at, outcome, self.in_flight)
                 self._policy.on_sample(sample)
             self.in_flight -= 1
-            self._admit_waiters()
+            if self._waiting:
+                self._admit_waiters()
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for `seconds`, or until the limiter is closed.

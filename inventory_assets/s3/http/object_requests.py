@@ -59,10 +59,6 @@ class ObjectRequests:
         self._prepared: _Prepared | None = None
         self._queries: dict[str, str] = {}
 
-    def lane(self) -> "Lane":
-        """A lane for the requests of one task."""
-        return Lane(self, self._transport)
-
     def adapt_to_error(self, error_response: ErrorResponse) -> bool:
         """Adopt what an error response calls for, as `Transport.adapt_to_error` does."""
         self._prepared = None
@@ -99,22 +95,26 @@ class Lane:
     """Sends requests for objects one after the other, over a connection of its own.
 
     Args:
-        requests: Prepares the requests.
         transport: Has the connections.
     """
 
-    def __init__(self, requests: ObjectRequests, transport: Transport) -> None:
-        self._requests = requests
+    def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._channel: AsyncHttpConnection | None = None
         self._target: Endpoint | None = None
 
     async def send(
-        self, method: str, key: str, parameters: Mapping[str, str], body: bytearray
+        self,
+        requests: ObjectRequests,
+        method: str,
+        key: str,
+        parameters: Mapping[str, str],
+        body: bytearray,
     ) -> Response:
         """Send a request and receive its response, whatever its status.
 
         Args:
+            requests: What it has in common with others.
             method: `HEAD` or `GET`.
             key: The key of the object.
             parameters: The query, not encoded.
@@ -123,7 +123,7 @@ class Lane:
         Raises:
             Exception: The errors of `Transport.get`.
         """
-        prepared = await self._requests.prepared()
+        prepared = await requests.prepared()
         query = encoded_query(parameters)
         path = object_path(prepared.target.path, key)
         lines = prepared.lines
