@@ -14,6 +14,7 @@ from inventory_assets.config.loading import (
     load_config,
     load_valid_sources,
 )
+from inventory_assets.config.metadata import Metadata
 from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
 from inventory_assets.config.tables import (
     CONFIG_FILE,
@@ -53,6 +54,7 @@ __all__ = [
     "Growth",
     "Hygiene",
     "Iceberg",
+    "Metadata",
     "Retention",
     "Schedule",
     "Shards",

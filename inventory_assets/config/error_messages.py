@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from inventory_assets.config.field_forms import FORMS
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
+from inventory_assets.config.metadata import Metadata
 from inventory_assets.config.store import StoreAccess
 from inventory_assets.config.tables import (
     Budget,
@@ -126,6 +127,7 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "exports"): Exports,
     (4, "hygiene"): Hygiene,
     (4, "growth"): Growth,
+    (4, "metadata"): Metadata,
     (4, "retention"): Retention,
     (4, "budget"): Budget,
     (2,): StoreAccess,

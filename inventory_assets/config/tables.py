@@ -14,6 +14,7 @@ from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
+from inventory_assets.config.metadata import Metadata
 from inventory_assets.config.store import (
     DEFAULT_STORE,
     EXAMPLE_STORE,
@@ -200,6 +201,8 @@ class SourceTable(_Table):
     """What the hygiene report of each date searches for."""
     growth: Growth = Growth()
     """Which changes from a date to the next are told by a check."""
+    metadata: Metadata | None = None
+    """What is asked of each object, besides its listing; without this table, nothing."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults

@@ -67,13 +67,13 @@ def on_any_shard_change() -> dg.AutomationCondition[Any]:
     ).with_label("on_any_shard_change")
 
 
-def on_any_shard_change_of(manifest: dg.AssetKey) -> dg.AutomationCondition[Any]:
-    """Run when any shard of the date changed, but not before the date has a manifest.
+def on_any_shard_change_of(*needed: dg.AssetKey) -> dg.AutomationCondition[Any]:
+    """Run when any shard of the date changed, but not before the date has the assets needed.
 
     Dagster's `any_deps_missing` is false as soon as the manifest is requested, and the request may
     fail because shards of the date are missing.
     """
     without = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.missing()).allow(
-        dg.AssetSelection.assets(manifest)
+        dg.AssetSelection.assets(*needed)
     )
     return (on_any_shard_change() & ~without).with_label("on_any_shard_change_of_a_manifest")

@@ -55,14 +55,14 @@ _SECRET = re.compile(r"://.*[@?]|A[KS]IA[A-Z0-9]{12}")
 
 @dataclass(frozen=True, slots=True)
 class IcebergTables:
-    """The two tables of one source.
+    """The tables of one source.
 
     Attributes:
         catalog: The catalogue.
         store: The store of results.
         layout: The keys of the source.
         namespace: The namespace of the inventory's table; `_changes` is appended for the change
-            log's, so that source names cannot collide.
+            log's, and `_metadata` for the metadata's, so that source names cannot collide.
     """
 
     catalog: Catalog
@@ -79,6 +79,11 @@ class IcebergTables:
     def changes(self) -> str:
         """The identifier of the change log's table."""
         return f"{self.namespace}_changes.{self.layout.source}"
+
+    @property
+    def metadata(self) -> str:
+        """The identifier of the table with the metadata of objects."""
+        return f"{self.namespace}_metadata.{self.layout.source}"
 
 
 def tag_of(day: date) -> str:

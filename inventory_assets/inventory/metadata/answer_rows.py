@@ -92,8 +92,7 @@ def table_of_rows(rows: Sequence[_Row]) -> pa.Table:
         return METADATA_SCHEMA.empty_table()
     columns = zip(*rows, strict=True)
     arrays = [
-        pa.array(column, field.type)
-        for column, field in zip(columns, METADATA_SCHEMA, strict=True)
+        pa.array(column, field.type) for column, field in zip(columns, METADATA_SCHEMA, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=METADATA_SCHEMA)
 

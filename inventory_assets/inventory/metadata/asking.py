@@ -1,10 +1,9 @@
-"""Decide for which objects a bucket is asked: those without an answer, and those worth asking again."""
+"""Decide for which objects a bucket is asked: those without an answer, or worth asking again."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from datetime import UTC
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -158,7 +157,7 @@ def by_hour(hours: Hours) -> Counter[int]:
 
 
 def _numpy(flags: pa.ChunkedArray | pa.Array) -> Flags:
-    found: Flags = flags.to_numpy(zero_copy_only=False) if isinstance(flags, pa.Array) else (
-        flags.to_numpy()
+    found: Flags = (
+        flags.to_numpy(zero_copy_only=False) if isinstance(flags, pa.Array) else (flags.to_numpy())
     )
     return found.astype(np.bool_)

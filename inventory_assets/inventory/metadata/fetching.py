@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -159,11 +160,11 @@ class Fetcher:
             while self._pending and self._pending[0].is_complete:
                 found = self._pending[0]
                 self._log.add(found.new_answers())
-                await _in(thread, lambda found=found: write(found))
+                await _in(thread, partial(write, found))
                 self._pending.popleft()
             if self._log.is_due:
                 further = [each.new_answers() for each in self._pending]
-                await _in(thread, lambda further=further: self._log.flush(further))
+                await _in(thread, partial(self._log.flush, further))
             if not is_read and len(self._pending) < SLICES_AHEAD and self._needs_work:
                 found_next = await _in(thread, lambda: next(slices, None))
                 is_read = found_next is None

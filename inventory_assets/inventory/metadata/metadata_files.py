@@ -1,4 +1,4 @@
-"""Parquet files of metadata: sorted by key, named for their content, one for each part of a listing."""
+"""Parquet files of metadata: sorted, named for their content, one for each part of a listing."""
 
 import hashlib
 from collections import Counter

@@ -132,21 +132,21 @@ class ShardCollector:
             for record in known
             if record.with_tags or not rule.with_tags
             for part in record.parts
-            if part.part in needed
-            and not (part.unknown or part.again)
+            if part.part in needed and not (part.unknown or part.again)
         }
         log = FetchLog(self.store, self.layout, prefix)
         return ShardPlan(snapshot, rule, tuple(known), shared, log, expected_etag)
 
-    def unanswered(self, plan: ShardPlan) -> Counter[int]:
-        """How many objects of a shard are to be asked for, by the hour of their LastModified.
+    def unanswered(self, plans: Sequence[ShardPlan]) -> Counter[int]:
+        """How many objects of shards are to be asked for, by the hour of their LastModified.
 
         Raises:
             CorruptRecord: A file is missing or damaged.
         """
         found: Counter[int] = Counter()
-        for _, rows in self._known_rows(plan):
-            found += by_hour(hours_of(rows.filter(pa.array(plan.rule.unanswered(rows)))))
+        for plan in plans:
+            for _, rows in self._known_rows(plan):
+                found += by_hour(hours_of(rows.filter(pa.array(plan.rule.unanswered(rows)))))
         return found
 
     def collect(self, plan: ShardPlan, budget: RequestBudget) -> ShardMetadata:
@@ -239,9 +239,7 @@ class ShardCollector:
                 if found.num_rows:
                     break
 
-    def _slices(
-        self, plan: ShardPlan, budget: RequestBudget, tally: _Tally
-    ) -> Iterator[Slice]:
+    def _slices(self, plan: ShardPlan, budget: RequestBudget, tally: _Tally) -> Iterator[Slice]:
         for part, rows in self._known_rows(plan):
             wanted = np.flatnonzero(plan.rule.unanswered(rows))
             hours = hours_of(rows.take(pa.array(wanted)))
@@ -308,4 +306,3 @@ def _identities(records: pa.RecordBatch) -> pa.Table:
     ]
     schema = pa.schema([METADATA_SCHEMA.field(name) for name in IDENTITY_COLUMNS])
     return pa.Table.from_arrays(columns, schema=schema)
-

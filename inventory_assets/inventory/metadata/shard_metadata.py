@@ -1,4 +1,4 @@
-"""The metadata of one shard on a date: which files hold it, what it cost, and what is still unknown."""
+"""The metadata of a shard on a date: the files that hold it, its cost, what is still unknown."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.metadata.metadata_files import MetadataPart
 from inventory_assets.inventory.storage.layout import (
     FileKind,
@@ -111,6 +112,22 @@ def read_metadata(store: Store, layout: Layout, day: date, prefix: str) -> Shard
     return METADATA.read(store, layout.metadata(day, prefix))
 
 
+def violations_of(store: Store, record: ShardMetadata, snapshot: Snapshot) -> list[str]:
+    """Describe what is wrong with the metadata of a shard; normally nothing."""
+    if record.snapshot_fingerprint != snapshot.fingerprint or record.shard != snapshot.shard:
+        return ["the shard was listed again since; materialize object_metadata for it again"]
+    violations = [
+        f"{store.where(part.file)} is missing or was altered; remove the record of metadata, and "
+        "materialize object_metadata again"
+        for part in record.parts
+        if store.size(part.file) != part.file_bytes
+    ]
+    objects = sum(total.objects for total in snapshot.classes)
+    if record.rows != objects:
+        violations.append(f"there are {record.rows:,} rows for {objects:,} objects or versions")
+    return violations
+
+
 def metadata_etag(store: Store, layout: Layout, day: date, prefix: str) -> str:
     """The ETag of a shard's record of a date; it changes when another run publishes one."""
     return store.etag(layout.metadata(day, prefix))
@@ -122,9 +139,7 @@ def days_with_metadata(store: Store, layout: Layout) -> list[date]:
     return sorted(filter(None, map(day_of_partition, store.list_names(folder))))
 
 
-def newest_metadata(
-    store: Store, layout: Layout, until: date, shard: Shard
-) -> list[ShardMetadata]:
+def newest_metadata(store: Store, layout: Layout, until: date, shard: Shard) -> list[ShardMetadata]:
     """The newest metadata of each key of a shard, up to and including a date.
 
     Shards change from date to date, so the records of several shards and dates may be needed.

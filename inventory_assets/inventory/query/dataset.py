@@ -21,7 +21,14 @@ from inventory_assets.inventory.changes.changed_records import open_changed_reco
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
 from inventory_assets.inventory.errors import InventoryNotFound, PackageMissing, QueryRefused
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
+    newest_manifest,
+    read_manifest,
+    read_manifest_as_of,
+)
+from inventory_assets.inventory.metadata.date_metadata import MetadataFile, metadata_files
+from inventory_assets.inventory.metadata.metadata_files import open_metadata
+from inventory_assets.inventory.metadata.schema import METADATA_SCHEMA
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.query.change_records import (
@@ -238,6 +245,58 @@ class Dataset:
             opened = [open_table(store, table.key)]
             frame = pl.scan_pyarrow_dataset(files_dataset(opened, schema))
         return self._with_prefix_only(frame, "prefix")
+
+    def metadata(self) -> "pl.LazyFrame":
+        """What was asked of each object of the inventory, with `METADATA_SCHEMA`.
+
+        There is one row for each object or version (docs/metadata.md), to be joined by `key`, and
+        `version_id` where versions are listed. `fetched_at` is null where the bucket is still to be
+        asked. Maps are lists of structs with `key` and `value`.
+
+        Raises:
+            InventoryNotFound: `object_metadata` was not materialized for all shards of the date,
+                or not since they were listed.
+            QueryRefused: The dataset is no inventory of a source.
+        """
+        import polars as pl
+
+        files = self.metadata_files()
+        frames = [self._scan_metadata([each for each in files if not each.excluded])]
+        for each in files:
+            if each.excluded:
+                of_others = [pl.col("key").str.starts_with(prefix) for prefix in each.excluded]
+                frames.append(self._scan_metadata([each]).filter(~pl.any_horizontal(of_others)))
+        frame = frames[0] if len(frames) == 1 else pl.concat(frames)
+        return self._with_prefix_only(frame)
+
+    def metadata_files(self) -> list[MetadataFile]:
+        """The files of `metadata`, without those that have no key with the prefix; raises alike."""
+        manifest = None
+        if self.layout is not None and self.day is not None and self.identity is not None:
+            manifest = read_manifest_as_of(self.store, self.layout, self.day, self.identity)
+        if self.layout is None or manifest is None:
+            raise QueryRefused(
+                "this dataset is no inventory of a source, so it has no metadata; open a source's "
+                "folder"
+            )
+        within = KeyRange.of_prefix(self.prefix)
+        return [
+            each
+            for each in metadata_files(self.store, self.layout, manifest)
+            if each.part.first_key <= within.until and each.part.last_key > within.after
+        ]
+
+    def _scan_metadata(self, files: Sequence[MetadataFile]) -> "pl.LazyFrame":
+        import polars as pl
+
+        store = self.store
+        if not files:
+            return pl.LazyFrame(METADATA_SCHEMA.empty_table())
+        if isinstance(store, LocalStore):
+            paths = [store.path(each.part.file) for each in files]
+            return pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+        opened = [open_metadata(store, each.part.file) for each in files]
+        return pl.scan_pyarrow_dataset(files_dataset(opened, METADATA_SCHEMA))
 
     def changes(self, days: Days) -> "pl.LazyFrame":
         """What changed on a date of the source, or on the dates of a range.

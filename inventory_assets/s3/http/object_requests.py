@@ -79,9 +79,7 @@ class ObjectRequests:
         signer = None
         if target.scope and context.credentials:
             now = datetime.now(UTC) + context.skew
-            signer = Signer(
-                context.credentials, *target.scope, now, target.host, headers
-            )
+            signer = Signer(context.credentials, *target.scope, now, target.host, headers)
             headers = signer.headers
         lines = header_lines(
             {**headers, "host": target.host, **target.proxy_headers, **DEFAULT_HEADERS}
