@@ -43,6 +43,7 @@ class Seen:
 
     path: str
     headers: Mapping[str, str]
+    method: str = "GET"
 
 
 def error_document(code: str, message: str = "scripted") -> bytes:
@@ -105,7 +106,7 @@ class ScriptedServer(Served):
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        seen = Seen(handler.path, headers)
+        seen = Seen(handler.path, headers, handler.command)
         with self._lock:
             self.seen.append(seen)
             self._at_once += 1
