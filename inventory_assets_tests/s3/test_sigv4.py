@@ -140,23 +140,9 @@ def test_a_request_is_signed_exactly_as_botocore_signs_it(
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60) | st.sampled_from(
     [
-        "/",
-        "//",
-        "a//b",
-        ".",
-        "..",
-        "../up",
-        "a/./b",
-        "a/../b",
-        "%",
-        "%2F",
-        "+",
-        "a+b",
-        "a b",
-        "?",
-        "#",
+        *("/", "//", "a//b", ".", "..", "../up", "a/./b", "a/../b", "%", "%2F", "+", "a+b", "a b"),
+        *("?", "#", "a\nb", "~", "\U0001f600" * 256, "q" * 1024, "&=;:@,$!*'()[]"),
     ]
-    + ["a\nb", "~", "\U0001f600" * 256, "q" * 1024, "&=;:@,$!*'()[]"]
 )
 
 

@@ -152,6 +152,9 @@ SAME_NAMES = {
 }
 
 
+CHECKSUMS = [f"Checksum{name}" for name in ("SHA256", "SHA1", "CRC32", "CRC32C", "CRC64NVME")]
+
+
 def told_by_boto3(client: "S3Client", bucket: str, keys: Iterable[str]) -> dict[str, Any]:
     found = {}
     for key in keys:
@@ -159,9 +162,7 @@ def told_by_boto3(client: "S3Client", bucket: str, keys: Iterable[str]) -> dict[
         tags = client.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
         found[key] = {
             **{name: head.get(theirs) for name, theirs in SAME_NAMES.items()},
-            "checksum": next(
-                (head[n] for n in head if n.startswith("Checksum") and n[8:] != "Type"), None
-            ),
+            "checksum": next((head[name] for name in CHECKSUMS if name in head), None),
             "object_tags": {tag["Key"]: tag["Value"] for tag in tags},
         }
     return found
