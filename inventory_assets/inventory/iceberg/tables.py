@@ -35,9 +35,14 @@ _PROPERTIES = {
     "gc.enabled": "false",
     # Whole keys, as the first 16 characters rarely distinguish files.
     "write.metadata.metrics.column.key": "full",
-    # The files have no statistics of ETags; each would cause a warning.
+    # The files have no statistics of ETags and maps; each would cause a warning.
     "write.metadata.metrics.column.e_tag": "none",
     "write.metadata.metrics.column.previous_e_tag": "none",
+    **{
+        f"write.metadata.metrics.column.{column}.{side}": "none"
+        for column in ("user_metadata", "object_tags")
+        for side in ("key", "value")
+    },
     "write.metadata.delete-after-commit.enabled": "true",
     # pyiceberg (0.12) would retry a commit without its tags and with outdated metadata.
     "commit.retry.num-retries": "0",

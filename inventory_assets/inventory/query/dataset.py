@@ -251,7 +251,7 @@ class Dataset:
 
         There is one row for each object or version (docs/metadata.md), to be joined by `key`, and
         `version_id` where versions are listed. `fetched_at` is null where the bucket is still to be
-        asked. Maps are lists of structs with `key` and `value`.
+        asked.
 
         Raises:
             InventoryNotFound: `object_metadata` was not materialized for all shards of the date,
