@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.metadata.asking import RequestBudget
+from inventory_assets.inventory.metadata.metadata_files import open_metadata
 from inventory_assets.inventory.metadata.shard_collector import ShardCollector
 from inventory_assets.inventory.metadata.shard_metadata import ShardMetadata
-from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.head_client import HeadClient
 from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.scan.keyspace.shard import Shard
@@ -42,7 +43,7 @@ class Bucket:
     """
 
     server: ObjectServer
-    store: LocalStore
+    store: Store
     listed: dict[str, Listed] = field(default_factory=dict)
     day: date = DAY
 
@@ -95,7 +96,8 @@ class Bucket:
     def all_rows(self, record: ShardMetadata) -> Iterator[dict[str, Any]]:
         """The rows of a record, in the order of the files."""
         for part in record.parts:
-            table = pq.read_table(self.store.path(part.file))
+            with open_metadata(self.store, part.file) as file:
+                table = pq.read_table(file)
             yield from table.to_pylist(maps_as_pydicts="strict")
 
     def told(self) -> dict[str, Mapping[str, str]]:
