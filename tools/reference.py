@@ -28,6 +28,7 @@ _TABLES = (
     ("`[sources.<name>.exports]`", "Exports"),
     ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.growth]`", "Growth"),
+    ("`[sources.<name>.metadata]`", "Metadata"),
     ("`[sources.<name>.retention]`", "Retention"),
     ("`[sources.<name>.budget]`", "Budget"),
 )

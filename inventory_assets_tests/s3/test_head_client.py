@@ -293,6 +293,15 @@ def test_the_limit_holds_and_a_cancelled_client_ends_its_requests(server: Object
     client.close()
 
 
+@pytest.mark.parametrize("after", [b"", b"X", b"HTTP/1.1 200 OK\r\nETag: \"wrong\"\r\n\r\n"])
+def test_what_follows_a_response_is_never_the_next_one(server: ObjectServer, after: bytes) -> None:
+    """A connection that has ended, or holds unread bytes, is not used again."""
+    raw = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 5\r\n\r\n'
+    server.reply = lambda _seen: Answer(raw=raw + after)  # type: ignore[method-assign]
+    answers = read(HeadClient(server.config(), QUICK), [("k", None, "e")] * 20)
+    assert [each.error for each in answers] == [None] * 20
+
+
 def test_a_response_that_is_no_tagging_is_rejected() -> None:
     with pytest.raises(MalformedResponse):
         tags_of(bytearray(b"<ListBucketResult/>"))

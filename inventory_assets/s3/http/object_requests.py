@@ -64,16 +64,19 @@ class ObjectRequests:
         self._prepared = None
         return self._transport.adapt_to_error(error_response)
 
-    async def prepared(self) -> _Prepared:
-        """What the next request has in common with others.
+    @property
+    def current(self) -> _Prepared | None:
+        """What the requests of this second have in common, if it is prepared."""
+        found = self._prepared
+        return found if found is not None and found.second == int(time.time()) else None
+
+    async def prepare(self) -> _Prepared:
+        """Prepare what the requests of this second have in common.
 
         Raises:
             Exception: The errors of `Transport.route`.
         """
         second = int(time.time())
-        found = self._prepared
-        if found is not None and found.second == second:
-            return found
         target, context = await self._transport.route()
         headers = {**target.headers, **self._headers}
         signer = None
@@ -121,7 +124,7 @@ class Lane:
         Raises:
             Exception: The errors of `Transport.get`.
         """
-        prepared = await requests.prepared()
+        prepared = requests.current or await requests.prepare()
         query = encoded_query(parameters)
         path = object_path(prepared.target.path, key)
         lines = prepared.lines
@@ -129,7 +132,7 @@ class Lane:
             signature = prepared.signer.authorization(method, path, query)
             lines = f"{lines}authorization: {signature}\r\n"
         url = f"{prepared.base}{path}?{query}" if query else prepared.base + path
-        channel = await self._connected(prepared.target)
+        channel = self._usable(prepared.target) or await self._connect(prepared.target)
         head = await channel.send_request(
             request_bytes(method, url, lines),
             body,
@@ -139,12 +142,16 @@ class Lane:
         )
         return Response(head.status, head.headers, body, prepared.context, channel)
 
-    async def _connected(self, target: Endpoint) -> AsyncHttpConnection:
+    def _usable(self, target: Endpoint) -> AsyncHttpConnection | None:
         channel = self._channel
-        if channel is not None:
-            if channel.is_reusable and self._target is target and channel.is_quiet:
-                return channel
-            self.close()
+        if channel is None or not channel.is_reusable or self._target is not target:
+            return None
+        # A byte that was read to find out is lost, so the connection is not used again.
+        channel.is_reusable = channel.is_quiet
+        return channel if channel.is_reusable else None
+
+    async def _connect(self, target: Endpoint) -> AsyncHttpConnection:
+        self.close()
         self._channel = channel = await self._transport.connected(target)
         self._target = target
         channel.attach()

@@ -19,6 +19,7 @@ from inventory_assets.fast_values import value
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _NO_BODY = sha256(b"").hexdigest()
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~/-]+")
 _RESERVED = re.compile(r"[^A-Za-z0-9_.~-]+")
 
 
@@ -48,7 +49,8 @@ def object_path(base: str, key: str) -> str:
         base: The encoded path of the bucket.
         key: The key.
     """
-    return f"{base.rstrip('/')}/{quote(key, safe='/~')}"
+    encoded = key if _PLAIN_KEY.fullmatch(key) else quote(key, safe="/~")
+    return f"{base.rstrip('/')}/{encoded}"
 
 
 class Signer:
