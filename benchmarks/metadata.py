@@ -40,8 +40,8 @@ class Asker:
     command: Callable[[str, int], list[str]]
 
 
-def this_project(tree: Path) -> Asker:
-    """`object_metadata` of a source tree."""
+def this_project() -> Asker:
+    """`object_metadata`, without Dagster."""
     module = [sys.executable, "-m", "benchmarks.metadata", "--collect"]
     return Asker("this project, sorted Parquet", 1.0, lambda url, count: [*module, url, str(count)])
 
@@ -117,7 +117,7 @@ def main() -> None:
         print(collect(options.collect[0], int(options.collect[1])))
         return
     askers = [
-        this_project(HERE.parent),
+        this_project(),
         peer("boto3-heads", "boto3, a pool of threads", 0.1),
         peer("aiobotocore-heads", "aiobotocore", 0.1),
     ]

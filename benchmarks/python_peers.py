@@ -1,7 +1,8 @@
 """The peers that are libraries: `python_peers.py NAME URL BUCKET [FILE]`, run by their own Python.
 
 Each lists the whole bucket as its own documentation shows, reads key, size, ETag and time of every
-object, and prints their number; or it asks for the metadata of so many objects. It imports only the packages that it needs.
+object, and prints their number; or it asks for the metadata of so many objects. It imports only the
+packages that it needs.
 """
 
 import sys

@@ -166,7 +166,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "min_objects": 1_000,
         },
         "metadata": None,
-            "retention": {"keep_days": None, "keep_last": None},
+        "retention": {"keep_days": None, "keep_last": None},
         "budget": {"requests": None, "usd": None},
         "lifecycle": None,
         "prices": None,

@@ -1,7 +1,7 @@
 """An HTTP server that answers HeadObject, GetObjectTagging and the shortest listing of a bucket."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -44,12 +44,14 @@ class ObjectServer(ScriptedServer):
     Attributes:
         objects: The objects.
         heads: How often each key was asked for by HEAD.
+        answering: Answers each request; a test may put another function in its place.
     """
 
     def __init__(self) -> None:
         super().__init__([Answer()])
         self.objects: dict[tuple[str, str | None], ServedObject] = {}
         self.heads: Counter[str] = Counter()
+        self.answering: Callable[[Seen], Answer] = self.answer
 
     def config(self, max_in_flight: int = 4) -> BucketConfig:
         """How to reach it."""
@@ -65,6 +67,10 @@ class ObjectServer(ScriptedServer):
         )
 
     def reply(self, seen: Seen) -> Answer:
+        return self.answering(seen)
+
+    def answer(self, seen: Seen) -> Answer:
+        """What the objects call for."""
         url = urlsplit(seen.path)
         query = parse_qs(url.query, keep_blank_values=True)
         if url.path == f"/{BUCKET}":

@@ -101,7 +101,7 @@ def test_an_object_that_was_replaced_since_it_was_listed_has_changed(server: Obj
 
 
 def test_an_answer_that_is_not_from_s3_is_no_metadata(server: ObjectServer) -> None:
-    server.reply = lambda _seen: Answer(200, headers={"Content-Type": "text/html"})  # type: ignore[method-assign]
+    server.answering = lambda _seen: Answer(200, headers={"Content-Type": "text/html"})
     assert read_one(server).error is ObjectError.REFUSED
 
 
@@ -124,14 +124,14 @@ def test_denied_tags_leave_the_headers(server: ObjectServer) -> None:
 
 def test_an_archived_object_whose_tags_are_not_told_is_archived(server: ObjectServer) -> None:
     server.objects["k", None] = ServedObject("e")
-    head = server.reply
+    head = server.answer
 
     def reply(seen: Seen) -> Answer:
         if seen.method == "HEAD":
             return head(seen)
         return Answer(403, error_document("InvalidObjectState"))
 
-    server.reply = reply  # type: ignore[method-assign]
+    server.answering = reply
     (answer,) = read(HeadClient(server.config(), with_tags=True), [("k", None, "e")])
     assert answer.error is ObjectError.ARCHIVED
 
@@ -167,12 +167,12 @@ def test_denied_objects_among_others_do_not_end_the_work(server: ObjectServer) -
 def test_without_permission_to_decrypt_everything_but_checksums_is_read(
     server: ObjectServer,
 ) -> None:
-    head = server.reply
+    head = server.answer
 
     def reply(seen: Seen) -> Answer:
         return Answer(403) if "x-amz-checksum-mode" in seen.headers else head(seen)
 
-    server.reply = reply  # type: ignore[method-assign]
+    server.answering = reply
     asked = [(f"k{number}", None, "e") for number in range(50)]
     for key, _, _ in asked:
         server.objects[key, None] = ServedObject("e", {"Content-Type": "a/b"})
@@ -183,13 +183,13 @@ def test_without_permission_to_decrypt_everything_but_checksums_is_read(
 
 def test_transient_errors_are_retried_and_counted(server: ObjectServer) -> None:
     server.objects["k", None] = ServedObject("e")
-    good = server.reply
+    good = server.answer
     faults = [Answer(503), Answer(500), Answer(reset=True), Answer(429)]
 
     def reply(seen: Seen) -> Answer:
         return faults.pop() if faults else good(seen)
 
-    server.reply = reply  # type: ignore[method-assign]
+    server.answering = reply
     client = HeadClient(server.config(), QUICK)
     (answer,) = read(client, [("k", None, "e")])
     assert (answer.error, answer.requests) == (None, 5)
@@ -201,7 +201,7 @@ def test_transient_errors_are_retried_and_counted(server: ObjectServer) -> None:
 
 
 def test_an_outage_ends_the_work_after_its_budget(server: ObjectServer) -> None:
-    server.reply = lambda _seen: Answer(500)  # type: ignore[method-assign]
+    server.answering = lambda _seen: Answer(500)
     impatient = RetryPolicy(outage_seconds=0.05, base_seconds=0.001, cap_seconds=0.002)
     with pytest.raises(RetriesExhausted):
         read(HeadClient(server.config(), impatient), [("k", None, "e")])
@@ -240,14 +240,14 @@ def test_refused_credentials_are_noticed_although_a_head_has_no_body(
     def reply(seen: Seen) -> Answer:
         return Answer(400) if seen.method == "HEAD" else Answer(400, error_document("ExpiredToken"))
 
-    server.reply = reply  # type: ignore[method-assign]
+    server.answering = reply
     with pytest.raises(CredentialsRefused, match="expired"):
         read(HeadClient(server.config(), QUICK), [("k", None, "e")])
 
 
 def test_a_wrong_clock_is_corrected_although_a_head_has_no_body(server: ObjectServer) -> None:
     server.objects["k", None] = ServedObject("e")
-    good = server.reply
+    good = server.answer
     date = "Tue, 01 Jan 2030 00:00:00 GMT"
 
     def reply(seen: Seen) -> Answer:
@@ -256,19 +256,19 @@ def test_a_wrong_clock_is_corrected_although_a_head_has_no_body(server: ObjectSe
         body = b"" if seen.method == "HEAD" else error_document("RequestTimeTooSkewed")
         return Answer(403, body, {"Date": date})
 
-    server.reply = reply  # type: ignore[method-assign]
+    server.answering = reply
     assert read_one(server).error is None
 
 
 def test_the_limit_holds_and_a_cancelled_client_ends_its_requests(server: ObjectServer) -> None:
     server.objects["k", None] = ServedObject("e")
-    good = server.reply
+    good = server.answer
 
     def reply(seen: Seen) -> Answer:
         time.sleep(0.02)
         return good(seen)
 
-    server.reply = reply  # type: ignore[method-assign]
+    server.answering = reply
     client = HeadClient(server.config(max_in_flight=3))
 
     async def run() -> None:
@@ -293,11 +293,11 @@ def test_the_limit_holds_and_a_cancelled_client_ends_its_requests(server: Object
     client.close()
 
 
-@pytest.mark.parametrize("after", [b"", b"X", b"HTTP/1.1 200 OK\r\nETag: \"wrong\"\r\n\r\n"])
+@pytest.mark.parametrize("after", [b"", b"X", b'HTTP/1.1 200 OK\r\nETag: "wrong"\r\n\r\n'])
 def test_what_follows_a_response_is_never_the_next_one(server: ObjectServer, after: bytes) -> None:
     """A connection that has ended, or holds unread bytes, is not used again."""
     raw = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 5\r\n\r\n'
-    server.reply = lambda _seen: Answer(raw=raw + after)  # type: ignore[method-assign]
+    server.answering = lambda _seen: Answer(raw=raw + after)
     answers = read(HeadClient(server.config(), QUICK), [("k", None, "e")] * 20)
     assert [each.error for each in answers] == [None] * 20
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inventory_assets.inventory.manifest.snapshot import SNAPSHOT
 from inventory_assets.inventory.metadata.shard_metadata import read_metadata
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.fakes.scripted_server import Answer, Seen
 from inventory_assets_tests.inventory.metadata import collecting_to_be_killed
 from inventory_assets_tests.inventory.metadata.object_days import Bucket, user_metadata
@@ -17,21 +18,21 @@ OBJECTS, KILLS, LATENCY = 600, 4, 0.01
 
 
 def test_a_killed_collection_asks_only_for_what_was_not_written_yet(
-    bucket: Bucket, tmp_path: Path
+    bucket: Bucket, store: LocalStore, tmp_path: Path
 ) -> None:
     for number in range(OBJECTS):
         bucket.put(f"{number % 3}/{number}", "x", headers={"x-amz-meta-n": str(number)})
-    good = bucket.server.reply
+    good = bucket.server.answer
 
     def reply(seen: Seen) -> Answer:
         time.sleep(LATENCY)
         return good(seen)
 
-    bucket.server.reply = reply  # type: ignore[method-assign]
+    bucket.server.answering = reply
     file = tmp_path / "snapshot.json"
     file.write_bytes(SNAPSHOT.encode(bucket.snapshot()))
     command = [sys.executable, "-m", collecting_to_be_killed.__name__]
-    command += [bucket.server.url, str(bucket.store.root), str(file)]
+    command += [bucket.server.url, str(store.root), str(file)]
 
     for seed in range(KILLS):
         before = bucket.server.heads.total()

@@ -24,7 +24,7 @@ rows = st.lists(
         }
     ),
     max_size=12,
-).map(lambda found: sorted(found, key=lambda row: row["key"]))
+).map(lambda found: sorted(found, key=lambda row: str(row["key"])))
 
 
 def identity(row: Row) -> tuple[Any, ...]:

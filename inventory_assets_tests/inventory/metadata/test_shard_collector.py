@@ -1,6 +1,7 @@
 """What is asked for, what is carried, and what is published."""
 
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -168,7 +169,7 @@ def test_the_next_run_continues_until_nothing_is_unknown(bucket: Bucket) -> None
     for number in range(10):
         written = noon(bucket.day) - timedelta(hours=number)
         bucket.put(f"k{number}", "x", written, **named(str(number)))
-    left = []
+    left: list[int] = []
     while not left or left[-1]:
         left.append(bucket.collect(limit=4).unknown)
         bucket.pass_night()
@@ -267,6 +268,16 @@ def test_a_missing_permission_publishes_nothing(bucket: Bucket) -> None:
     assert read_metadata(bucket.store, LAYOUT, bucket.day, "") is None
 
 
+def _failing_after(bucket: Bucket, answers: int) -> Callable[[Seen], Answer]:
+    """Answers so many requests for objects, counted from the beginning, and then none."""
+
+    def answer(seen: Seen) -> Answer:
+        is_over = bucket.server.heads.total() >= answers
+        return Answer(500) if is_over else bucket.server.answer(seen)
+
+    return answer
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_answers_before_an_outage_are_kept_for_the_next_run(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -276,17 +287,10 @@ def test_answers_before_an_outage_are_kept_for_the_next_run(
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
     for number in range(60):
         bucket.put(f"{number % 5}/{number}", "x", **named(str(number)))
-    good = bucket.server.reply
     record = None
     while record is None:
-        left = chances.randint(1, 30)
-
-        def reply(seen: Seen) -> Answer:
-            nonlocal left
-            left -= seen.method == "HEAD"
-            return good(seen) if left >= 0 else Answer(500)
-
-        bucket.server.reply = reply  # type: ignore[method-assign]
+        before = bucket.server.heads.total()
+        bucket.server.answering = _failing_after(bucket, before + chances.randint(1, 30))
         impatient = RetryPolicy(outage_seconds=0.01, base_seconds=0.001, cap_seconds=0.001)
         client = HeadClient(bucket.server.config(), impatient)
         with suppress(RetriesExhausted):
