@@ -286,7 +286,8 @@ class HeadClient:
     async def _send_once(
         self, lane: Lane, requests: ObjectRequests, method: str, key: str, query: Mapping[str, str]
     ) -> Response:
-        await self._limiter.acquire()
+        if not self._limiter.try_acquire():
+            await self._limiter.acquire()
         clock = asyncio.get_running_loop().time
         sent_at, outcome = clock(), None
         try:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.metadata.answer_rows import Asked
 from inventory_assets.inventory.metadata.asking import (
@@ -33,6 +34,7 @@ from inventory_assets.inventory.metadata.schema import IDENTITY_COLUMNS, METADAT
 from inventory_assets.inventory.metadata.shard_metadata import (
     METADATA,
     ShardMetadata,
+    files_that_differ,
     metadata_etag,
     newest_metadata,
 )
@@ -189,7 +191,16 @@ class ShardCollector:
             created_at=self.now(),
         )
         key = self.layout.metadata(snapshot.day, snapshot.shard.prefix)
-        commit(self.store, METADATA.file(key, record), plan.expected_etag)
+
+        def require_files() -> None:
+            missing = files_that_differ(self.store, record)
+            if missing:
+                raise StoreError(
+                    f"{self.store.where(missing[0])} was removed or altered meanwhile; materialize "
+                    "object_metadata again"
+                )
+
+        commit(self.store, METADATA.file(key, record), plan.expected_etag, verify=require_files)
         plan.log.clear()
         return record
 

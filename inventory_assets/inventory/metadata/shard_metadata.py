@@ -117,15 +117,19 @@ def violations_of(store: Store, record: ShardMetadata, snapshot: Snapshot) -> li
     if record.snapshot_fingerprint != snapshot.fingerprint or record.shard != snapshot.shard:
         return ["the shard was listed again since; materialize object_metadata for it again"]
     violations = [
-        f"{store.where(part.file)} is missing or was altered; remove the record of metadata, and "
+        f"{store.where(file)} is missing or was altered; remove the record of metadata, and "
         "materialize object_metadata again"
-        for part in record.parts
-        if store.size(part.file) != part.file_bytes
+        for file in files_that_differ(store, record)
     ]
     objects = sum(total.objects for total in snapshot.classes)
     if record.rows != objects:
         violations.append(f"there are {record.rows:,} rows for {objects:,} objects or versions")
     return violations
+
+
+def files_that_differ(store: Store, record: ShardMetadata) -> list[str]:
+    """The keys of the files that are missing or do not have the size that was published."""
+    return [part.file for part in record.parts if store.size(part.file) != part.file_bytes]
 
 
 def metadata_etag(store: Store, layout: Layout, day: date, prefix: str) -> str:

@@ -36,6 +36,15 @@ class ConcurrencyLimiter:
         """The current maximum of `in_flight`."""
         return self._policy.limit
 
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free, which saves a task the cost of waiting.
+
+        Raises:
+            Cancelled: The limiter is closed.
+        """
+        with self._lock:
+            return self._take_free()
+
     async def acquire(self) -> None:
         """Wait for a free slot and take it.
 
@@ -43,9 +52,7 @@ class ConcurrencyLimiter:
             Cancelled: The limiter is closed.
         """
         with self._lock:
-            self._raise_if_closed()
-            if self.in_flight < self.limit:
-                self.in_flight += 1
+            if self._take_free():
                 return
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
@@ -102,6 +109,13 @@ class ConcurrencyLimiter:
             self.is_closed = True
             for waiter in (*self._waiting, *self._sleeping):
                 _wake(waiter)
+
+    def _take_free(self) -> bool:
+        """Take a slot if one is free; the caller holds the lock."""
+        self._raise_if_closed()
+        is_free = self.in_flight < self.limit
+        self.in_flight += is_free
+        return is_free
 
     def _raise_if_closed(self) -> None:
         if self.is_closed:
