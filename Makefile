@@ -18,7 +18,8 @@ STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py
 # `make test-fast` runs the tests of scan and s3 that need little time, and of what reads no bucket.
 # The modules of SLOWER took more than two thirds of the time of scan and s3 together.
 SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
-    directory_order_scan prefix_discovery parallel_scan parallel_scan_splits seams versions) \
+    directory_order_scan discovered_key_order prefix_discovery prefix_search parallel_scan \
+    parallel_scan_splits seams versions) \
   $(patsubst %,inventory_assets_tests/s3/test_%.py, \
     columnar_decoder policies error_classification outages connection_errors xml_decoder page_peek sigv4 \
     versions connection)

@@ -222,12 +222,11 @@ def usage_pricing(prices: "Prices") -> "Pricing":
     def monthly_usd(rows: "pa.Table") -> "pa.DoubleArray":
         import pyarrow.compute as pc
 
-        from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
+        from inventory_assets.inventory.parts.schema import listed_classes
         from inventory_assets.inventory.pricing.storage_cost import rates_of, storage_usd
 
         at, classes = rows.schema.get_field_index("storage_class"), rows.column("storage_class")
-        named = pc.if_else(pc.equal(classes, NO_STORAGE_CLASS), "", classes)
-        rows = rows.set_column(at, "storage_class", named)
+        rows = rows.set_column(at, "storage_class", listed_classes(classes))
         whole = rows.filter(pc.equal(rows.column("prefix"), ""))
         return storage_usd(rates_of(prices, whole), rows)
 

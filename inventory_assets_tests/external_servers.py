@@ -61,11 +61,13 @@ class Endpoint:
         account: Who may do everything.
         keeps_folders: It stores keys by folder and file name: no segment may be empty, `.`, `..`,
             or longer than 255 bytes, `a/` is no object, and `a/1` is listed before `a-b`.
+        takes_trailers: An upload may be in chunks that a checksum follows (`aws-chunked`).
     """
 
     url: str
     account: Account
     keeps_folders: bool = False
+    takes_trailers: bool = True
 
     def bucket_config(self, bucket: str, max_in_flight: int = 32) -> BucketConfig:
         return BucketConfig(

@@ -66,7 +66,8 @@ def test_without_a_configuration_there_is_the_demo(
     monkeypatch.delenv("INVENTORY_CONFIG", raising=False)
     definitions = defs()
     keys = definitions.resolve_all_asset_keys()
-    assert {key.to_user_string() for key in keys} == {f"demo/{name}" for name in ASSETS}
+    names = [*ASSETS, "lifecycle_simulation"]  # the demo has rules to simulate
+    assert {key.to_user_string() for key in keys} == {f"demo/{name}" for name in names}
 
 
 @pytest.mark.parametrize(("days", "warns"), [(31, False), (194, False), (195, True), (380, True)])

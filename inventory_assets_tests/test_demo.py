@@ -63,6 +63,7 @@ def test_the_demo_ends_with_the_report_and_five_lines_of_it(toured: tuple[Path, 
     size, growth, cost, waste, grown = (line[13:] for line in lines)
     (shown,) = re.findall(r"^([\d.]+ GB) in [\d,]+ objects and versions$", size)
     assert shown in report
+    assert "What lifecycle rules would do" in report
     assert re.match(r"[+-][\d.]+ GB \(-?[\d.]+ %\) since \d{4}-\d\d-\d\d$", growth)
     assert re.match(r"[\d.]+ USD per month \(estimated, prices of ", cost)
     assert re.match(r"[\d.]+ GB \([\d.]+ %\), estimated [\d.]+ USD per month: ", waste)

@@ -26,7 +26,8 @@ from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.errors import NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, PrefixSearch
+from inventory_assets.scan.prefix_discovery import Discovery
+from inventory_assets.scan.prefix_search import LEVEL_PAGES, PrefixSearch
 from inventory_assets_tests.assets.world import REMAINDER, TODAY, YESTERDAY, Buckets, World
 from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.listings import objects_of

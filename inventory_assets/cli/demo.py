@@ -168,7 +168,8 @@ class _SimulatedDay:
         for request in tick.run_requests or []:
             self._run("schedule", "object_listing", tags=dict(request.tags))
 
-    def _follow_automation(self, evaluation: dg.EvaluateAutomationConditionsResult) -> None:
+    # The quotes are there because the oldest supported Dagster does not export this type.
+    def _follow_automation(self, evaluation: "dg.EvaluateAutomationConditionsResult") -> None:
         """Evaluate the automation conditions, and run what they request, until that is nothing."""
         keys = self._definitions.resolve_asset_graph().toposorted_asset_keys
         while True:
@@ -184,8 +185,8 @@ class _SimulatedDay:
                 self._materialize(partition_keys, of_run)
 
     def _evaluate(
-        self, previous: dg.EvaluateAutomationConditionsResult | None
-    ) -> dg.EvaluateAutomationConditionsResult:
+        self, previous: "dg.EvaluateAutomationConditionsResult | None"
+    ) -> "dg.EvaluateAutomationConditionsResult":
         return dg.evaluate_automation_conditions(
             self._definitions,
             self._instance,

@@ -59,7 +59,7 @@ def open_manifest(address: str) -> "tuple[Source, Store, Layout, Manifest]":
         StoreError: The store of the results cannot be read.
     """
     from inventory_assets.config import load_config
-    from inventory_assets.inventory.query.dataset import published_manifest
+    from inventory_assets.inventory.query.published_inventory import published_manifest
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.wiring import open_results
 

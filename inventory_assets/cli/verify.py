@@ -156,7 +156,8 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
     from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.verification.targets import VerificationTarget, empty_between
     from inventory_assets.scan.keyspace.key_order import KeyOrder
-    from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+    from inventory_assets.scan.prefix_discovery import discover
+    from inventory_assets.scan.prefix_search import ShardBounds
     from inventory_assets.scan.validation.object_versions import Versions
 
     if not options.url:

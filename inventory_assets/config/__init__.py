@@ -5,6 +5,7 @@ mistakes at once, each with its location and a remedy. The file contains no secr
 repeats a value that may be one.
 """
 
+from inventory_assets.config.config_file import CONFIG_FILE, CONFIG_VARIABLE, Config, ConfigFile
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.loading import (
@@ -15,17 +16,12 @@ from inventory_assets.config.loading import (
     load_valid_sources,
 )
 from inventory_assets.config.metadata import Metadata
-from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
-from inventory_assets.config.tables import (
-    CONFIG_FILE,
-    CONFIG_VARIABLE,
+from inventory_assets.config.source import (
     DEFAULT_CRON,
     LIFECYCLE_OF_BUCKET,
     MANY_PARTITIONS,
     MAX_PREFIX_BYTES,
     Budget,
-    Config,
-    ConfigFile,
     Exports,
     Hygiene,
     Retention,
@@ -36,6 +32,7 @@ from inventory_assets.config.tables import (
     SourceTable,
     estimated_partitions,
 )
+from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
 
 __all__ = [
     "CONFIG_FILE",

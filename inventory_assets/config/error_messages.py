@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from inventory_assets.config.config_file import ConfigFile
 from inventory_assets.config.field_forms import FORMS
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
 from inventory_assets.config.metadata import Metadata
-from inventory_assets.config.store import StoreAccess
-from inventory_assets.config.tables import (
+from inventory_assets.config.source import (
     Budget,
-    ConfigFile,
     Exports,
     Hygiene,
     Retention,
@@ -24,6 +23,7 @@ from inventory_assets.config.tables import (
     Shards,
     SourceTable,
 )
+from inventory_assets.config.store import StoreAccess
 from inventory_assets.config.wording import NO_SECRETS, describe_value, is_named_secret, suggestion
 
 _TYPES = {

@@ -11,22 +11,17 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema
 
+from inventory_assets.config.config_file import CONFIG_FILE, CONFIG_VARIABLE, Config, ConfigFile
 from inventory_assets.config.error_messages import format_error
+from inventory_assets.config.source import Hygiene, Schedule, Shards, Source
 from inventory_assets.config.store import DEFAULT_STORE
-from inventory_assets.config.tables import (
-    CONFIG_FILE,
-    CONFIG_VARIABLE,
-    Config,
-    ConfigFile,
-    Hygiene,
-    Schedule,
-    Shards,
-    Source,
-)
 from inventory_assets.errors import InventoryError
 
 DEMO_DATES = 10
 """The dates, up to today, with which the embedded demo begins."""
+
+_DEMO_RULES = Path(__file__).parents[1] / "demo/lifecycle.json"
+"""Lifecycle rules that the demo simulates; its bucket does not have them."""
 
 
 class ConfigError(InventoryError):
@@ -107,6 +102,7 @@ def _demo_config() -> Config:
         shards=Shards(depth=2, retire_after_days=2),
         schedule=Schedule(start_date=_first_demo_date(store / "demo-bucket/demo")),
         hygiene=Hygiene(multipart_uploads=True),
+        lifecycle=str(_DEMO_RULES),
     )
     return Config(store=store, sources={"demo": demo})
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from inventory_assets.defs.expired_runs import delete_runs, expired_runs
 from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
 from inventory_assets.defs.source.resources import Clock, InventoryStore
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
@@ -58,7 +59,7 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
                     execute(store, plan, clock.now)
                     delete_runs(assets, context.instance, runs)
         except InventoryError as error:
-            raise dg.Failure(f"{error}", allow_retries=False) from None
+            raise ExpectedFailure(f"{error}") from None
         context.log.info(_sentence(plan, len(runs), dry_run=config.dry_run))
         if assets.source.iceberg and plan.expired and not config.dry_run:
             context.log.warning(

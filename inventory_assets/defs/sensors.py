@@ -28,7 +28,8 @@ from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.errors import NamesMisread, TooManyShards
 from inventory_assets.scan.key_encoding import corrected
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.prefix_discovery import PrefixSearch, RowsUnder, SearchPosition
+from inventory_assets.scan.prefix_search import PrefixSearch, RowsUnder
+from inventory_assets.scan.search_position import SearchPosition
 
 NEW_SHARDS_PER_TICK = 20
 """Maximum runs per tick; further prefixes wait for the next tick."""

@@ -51,6 +51,10 @@ class IncompleteListing(InventoryError):
     """The evidence does not prove that a listing is complete; it is not published."""
 
 
+class ChangesDoNotReconcile(InventoryError):
+    """The changes of a shard do not lead from its baseline to its snapshot; not published."""
+
+
 class RecordsUnreadable(InventoryError):
     """Most records of a listing cannot be decoded; it is not published."""
 

@@ -60,6 +60,18 @@ _BY_CODE: dict[str, tuple[type[S3Error], str]] = {
     **dict.fromkeys(("SecondLevelDomainForbidden", "PathStyleDomainForbidden"), _PATH_STYLE),
 }
 _DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "403"})
+_EXPLICIT_DENY = "with an explicit deny"
+_DENYING_POLICIES = {
+    "resource-based policy": "the bucket's policy",
+    "identity-based policy": "a policy of the user or role",
+    "permissions boundary": "the permissions boundary of the user or role",
+    "session policy": "the policy of the session",
+    "service control policy": "a service control policy of the organization",
+    "resource control policy": "a resource control policy of the organization",
+    "VPC endpoint policy": "the policy of the VPC endpoint",
+}
+"""The policies that AWS names in the message of a denial, and where a user finds them.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
 _OF_VERSIONS = "s3:ListBucketVersions"
 _NO_VERSIONS = frozenset(
     {"NotImplemented", "MethodNotAllowed", "InvalidArgument", "XNotImplemented", "InvalidRequest"}
@@ -175,7 +187,7 @@ def _advice(
             f"{details.status}; {details.foreign.remedy}"
         )
     if details.status == 403 or details.code in _DENIED:
-        return AccessDenied, _denied(bucket_config, action, words)
+        return AccessDenied, _denied(bucket_config, action, details)
     if 200 < details.status < 300:
         return RequestRejected, (
             f"the response is not from S3: its status is {details.status}, which no listing has; "
@@ -214,7 +226,16 @@ def _elsewhere(details: ErrorDetails, bucket_config: BucketConfig) -> str:
     )
 
 
-def _denied(bucket_config: BucketConfig, action: str, words: str) -> str:
+def _denied(bucket_config: BucketConfig, action: str, details: ErrorDetails) -> str:
+    words = details.words
+    if _EXPLICIT_DENY in details.message:
+        reason = details.message.partition(_EXPLICIT_DENY)[2]
+        policies = (words for name, words in _DENYING_POLICIES.items() if name in reason)
+        return (
+            "listing is denied explicitly, which no grant overrides; change the statement of "
+            f"{next(policies, 'the policy')} that denies {action} on "
+            f"arn:aws:s3:::{bucket_config.bucket} ({words})"
+        )
     if bucket_config.anonymous:
         return (
             f"the bucket may not be listed anonymously ({words}); leave out --anonymous (in the "

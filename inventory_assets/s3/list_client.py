@@ -224,7 +224,9 @@ class ListClient:
             outcome = _OUTCOMES.get(classify(error), Outcome.FAILED)
             raise
         finally:
-            self._limiter.release(outcome, sent_at, clock())
+            ended_at = clock()
+            self._limiter.release(outcome, sent_at, ended_at)
+        stats.succeeded(ended_at - sent_at)
         return found
 
     def _check_echo(self, request: PageRequest, response: Response, found: Page | RawPage) -> None:

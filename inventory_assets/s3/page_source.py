@@ -20,7 +20,7 @@ class PageSource(Protocol):
     Attributes:
         profile: How the store lists; set after a probe.
         proven_names: Characters whose decoding in keys was verified; set by
-            `scan.store_probe.check_names`.
+            `scan.key_encoding.check_names`.
         names_gone: How many keys no longer existed when they were verified; set likewise.
     """
 

@@ -183,12 +183,27 @@ def test_a_failed_blocking_check_holds_the_changes_back_until_it_passes(
     path = world.store.path(snapshot.parts[0].key)
     content = path.read_bytes()
     path.write_bytes(b"damaged")
-    assert not world.run_check("object_listing", "listing_complete", world.key("b/")).success
-    assert daemon.tick()["object_changes"] == {world.key("a/")}
+    assert not world.run_check("inventory_manifest", "listing_complete", str(TODAY)).success
+    assert "object_changes" not in daemon.tick()
     assert daemon.tick() == {}
     path.write_bytes(content)
-    assert world.run_check("object_listing", "listing_complete", world.key("b/")).success
-    assert daemon.tick() == {"object_changes": {world.key("b/")}}
+    assert world.run_check("inventory_manifest", "listing_complete", str(TODAY)).success
+    assert daemon.tick() == {"object_changes": {world.key("a/"), world.key("b/")}}
+
+
+def test_a_damaged_listing_of_yesterday_does_not_hold_today_back(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(YESTERDAY)
+    world.set_day(TODAY)
+    daemon = Daemon(world)
+    snapshot = read_snapshot(world.store, world.layout, YESTERDAY, "b/")
+    assert snapshot is not None
+    world.store.path(snapshot.parts[0].key).write_bytes(b"damaged")
+    assert not world.run_check("inventory_manifest", "listing_complete", str(YESTERDAY)).success
+    buckets.keys["memory"].add("a/3")
+    assert world.run("object_listing", world.key("a/")).success
+    assert daemon.tick()["object_changes"] == {world.key("a/")}
 
 
 def test_a_log_with_an_outdated_baseline_is_requested_after_the_next_comparison(

@@ -221,7 +221,7 @@ def test_metadata_has_the_locations_on_the_bucket(world: World) -> None:
 
 
 def test_checks_read_the_files_on_the_bucket(world: World) -> None:
-    outcome = world.run_check("object_listing", "listing_complete", world.key("a/", TODAY))
+    outcome = world.run_check("inventory_manifest", "listing_complete", str(TODAY))
     assert outcome.success, failure_text(outcome)
 
 

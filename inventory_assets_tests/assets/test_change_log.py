@@ -1,8 +1,9 @@
 """`change_log`: a date's changes over all shards."""
 
+import json
 from datetime import date, timedelta
 
-from inventory_assets.defs.source.asset_metadata import SHARDS_SHOWN
+from inventory_assets.defs.source.metadata_tables import SHARDS_SHOWN
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -68,6 +69,25 @@ def test_the_check_on_its_own_finds_a_file_that_vanished(world: World) -> None:
     world.store.path(log.files[0]).unlink()
     outcome = world.run_check("change_log", "change_log_reconciles", DAY)
     assert not check_results(outcome)["change_log_reconciles", DAY].passed
+
+
+def test_the_check_on_its_own_adds_up_each_shard(world: World, buckets: Buckets) -> None:
+    """Two shards whose records are wrong by one each may add up together."""
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"].add("a/new")
+    world.pass_day(TODAY)
+    outcome = world.run_check("change_log", "change_log_reconciles", DAY)
+    assert check_results(outcome)["change_log_reconciles", DAY].passed
+    for prefix, change in (("a/", 1), ("b/", -1)):
+        key = world.layout.changes(TODAY, prefix)
+        record = json.loads(world.store.path(key).read_bytes())
+        record["snapshot_rows"] += change
+        world.store.publish(key, json.dumps(record).encode())
+    outcome = world.run_check("change_log", "change_log_reconciles", DAY)
+    check = check_results(outcome)["change_log_reconciles", DAY]
+    assert not check.passed
+    for prefix in ("a/", "b/"):
+        assert f"{prefix!r}: " in str(check.description)
 
 
 def test_a_log_whose_baseline_comes_later_is_found_to_be_outdated(

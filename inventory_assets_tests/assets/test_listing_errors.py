@@ -22,9 +22,24 @@ def test_a_wrong_bucket_is_reported(make_world: Callable[..., World]) -> None:
     result = world.run("shards")
     assert "there is no such bucket; check its name, region and endpoint" in failure_text(result)
     (failure,) = (event.step_failure_data for event in result.events if event.is_step_failure)
-    assert failure.user_failure_data, "the UI shows the sentence before the trace"
+    assert failure.user_failure_data
     assert failure.error
     assert failure.error.cause is None
+
+
+def test_an_expected_failure_is_shown_without_the_stack_of_the_code_that_raised_it(
+    world: World, buckets: Buckets
+) -> None:
+    world.discover()
+    buckets.failing["b/"] = DENIED
+    outcome = world.list_all()
+    (failure,) = (event.step_failure_data for event in outcome.events if event.is_step_failure)
+    assert failure.user_failure_data
+    assert failure.error
+    assert failure.error.message.strip() == failure.user_failure_data.description
+    assert failure.error.message.startswith("1 of 4 partitions failed; the others are kept")
+    assert failure.error.stack == []
+    assert failure.user_failure_data.metadata["done"].value == 3
 
 
 def test_missing_credentials_are_reported(

@@ -50,6 +50,7 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
     assert str(world.store.root / world.layout.s3_manifest(TODAY)) == metadata_of(event, "manifest")
     assert len(document["files"]) == 3
     names = {
+        "listing_complete",
         "shards_cover_source",
         "data_files_exist",
         "shards_equally_fresh",
@@ -227,3 +228,41 @@ def test_records_that_could_not_be_decoded_are_warned_about(
     assert check.severity == dg.AssetCheckSeverity.WARN
     assert check.description == "2 record(s) could not be decoded and are in no part"
     assert [row["key"] for row in table_of(check, "records")] == ["a/0", "a/1"]
+
+
+AUTOMATIC = {"dagster/partition": DAY, "dagster/from_automation_condition": "true"}
+
+
+def stop_listing_at(world: World, buckets: Buckets, prefix: str) -> None:
+    """Terminate the listing of the day while it lists a shard."""
+    world.discover()
+    buckets.failing[prefix] = KeyboardInterrupt()
+    outcome = world.list_all()
+    del buckets.failing[prefix]
+    run = world.instance.get_run_by_id(outcome.run_id)
+    assert run
+    world.instance.report_run_canceled(run)
+
+
+def test_automation_makes_no_manifest_of_a_listing_that_was_terminated(
+    world: World, buckets: Buckets
+) -> None:
+    """Not a red one either: the user who terminated the listing knows that it is incomplete."""
+    stop_listing_at(world, buckets, "b/")
+    outcome = world.run("inventory_manifest", tags=AUTOMATIC)
+    assert outcome.success
+    assert materializations(outcome) == {}
+    said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    assert sum("its listing was terminated" in sentence for sentence in said) == 1
+    assert not world.run("inventory_manifest", DAY).success, "a user who asks for it is told"
+
+
+def test_automation_reports_an_incomplete_date_whose_listing_failed_after_all(
+    world: World, buckets: Buckets
+) -> None:
+    stop_listing_at(world, buckets, "b/")
+    buckets.failing["b/"] = AccessDenied("bucket 'x' at y: listing is not allowed")
+    assert not world.list_all().success
+    outcome = world.run("inventory_manifest", tags=AUTOMATIC)
+    assert not outcome.success
+    assert "'b/'" in failure_text(outcome)

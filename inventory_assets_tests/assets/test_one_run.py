@@ -88,6 +88,25 @@ def test_a_listing_and_its_changes_are_made_in_one_run(
     assert "emitted no result" not in caplog.text
 
 
+def test_assets_by_shard_have_no_checks(everything: World) -> None:
+    """With a result for each shard, the UI and the daemon read ever more of them."""
+    everything.discover()
+    checks = everything.definitions.resolve_asset_graph().asset_check_keys
+    assert {key.asset_key.path[-1] for key in checks}.isdisjoint(BY_SHARD)
+    assert check_results(everything.run(BY_SHARD, tags=everything.range_tags())) == {}
+
+
+def test_another_shard_of_a_run_is_two_more_events_for_each_asset(everything: World) -> None:
+    """One says that it is planned, one that it was made; Dagster stores each of them twice."""
+    everything.discover()
+    few = everything.run(BY_SHARD, everything.key("a/"))
+    many = everything.run(BY_SHARD, tags=everything.range_tags())
+    assert few.success
+    assert many.success
+    more_shards = len(SHARDS) - 1
+    assert len(many.events) - len(few.events) == 2 * len(BY_SHARD) * more_shards
+
+
 @pytest.mark.parametrize("chosen", TOGETHER, ids=" ".join)
 def test_all_assets_of_a_date_are_made_in_one_run(
     everything: World, chosen: tuple[str, ...]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from inventory_assets.config import Shards
-from inventory_assets.defs.source.asset_metadata import SHARDS_SHOWN
+from inventory_assets.defs.source.metadata_tables import SHARDS_SHOWN
 from inventory_assets_tests.assets.world import (
     REMAINDER,
     Buckets,

@@ -113,6 +113,7 @@ def test_a_manifest_of_the_past_says_so_and_agrees_with_the_bucket(versioned: Wo
     assert (metadata_of(event, "dagster/row_count"), metadata_of(event, "objects")) == (6, 3)
     checks = check_results(outcome)
     assert {name for name, _ in checks} == {
+        "listing_complete",
         "shards_cover_source",
         "data_files_exist",
         "shards_equally_fresh",
@@ -131,9 +132,10 @@ def test_a_manifest_of_today_says_nothing_of_the_past(versioned: World) -> None:
 
 def test_every_rule_holds_where_the_files_are_read_again(versioned: World) -> None:
     versioned.list_all()
-    key = versioned.key("a/")
-    outcome = versioned.run_check("object_listing", "listing_complete", key)
-    assert check_results(outcome)["listing_complete", key].passed
+    outcome = versioned.run_check("inventory_manifest", "listing_complete", str(TODAY))
+    check = check_results(outcome)["listing_complete", str(TODAY)]
+    assert check.passed
+    assert check.description == f"{len(versioned.shard_keys)} shard(s)"
 
 
 def test_a_store_that_lists_no_versions_is_detected(

@@ -13,7 +13,7 @@ from inventory_assets.cli.bucket_arguments import BUCKET_OPTIONS, _bucket_config
 from inventory_assets.cli.command import build_parser
 from inventory_assets.cli.listing import _add_arguments, asked_for
 from inventory_assets.cli.verify import ERROR
-from inventory_assets.config.tables import SourceTable
+from inventory_assets.config.source import SourceTable
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.cli.conftest import Outcome, start

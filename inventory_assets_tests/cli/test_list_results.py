@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from inventory_assets.cli import INTERRUPTED
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.s3.list_client import ListClient
-from inventory_assets.scan import prefix_discovery, store_probe
+from inventory_assets.scan import habit_probe, prefix_search
 from inventory_assets_tests.cli.list_command import (
     LEVEL,
     SOON_SECONDS,
@@ -201,7 +201,7 @@ def test_nothing_to_list_is_no_mistake(moto: Endpoint, tmp_path: Path) -> None:
 def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (prefix_discovery, store_probe):
+    for module in (prefix_search, habit_probe):
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
     keys = ["one/two/a/1", "one/two/a-b", "one/two/a/2", "two/1"]
     seaweedfs.make_bucket("turns-out", dict.fromkeys(keys, b"x"))

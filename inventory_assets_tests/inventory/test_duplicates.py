@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.hygiene import duplicates
 from inventory_assets.inventory.hygiene.duplicates import find_duplicates
-from inventory_assets.inventory.hygiene.part_findings import Tally
+from inventory_assets.inventory.hygiene.findings import Tally
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import record_schema

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.hygiene import rows
+from inventory_assets.inventory.hygiene.findings import StorageTotal
 from inventory_assets.inventory.hygiene.odd_keys import ODD_KEYS
-from inventory_assets.inventory.hygiene.part_findings import StorageTotal
 from inventory_assets.inventory.hygiene.report import (
     DUPLICATES,
     SMALL,

@@ -10,12 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.hygiene import part_findings as module
-from inventory_assets.inventory.hygiene import prefix_counts
+from inventory_assets.inventory.hygiene import findings_builder, prefix_counts
+from inventory_assets.inventory.hygiene.findings import PART_FINDINGS, PartFindings
 from inventory_assets.inventory.hygiene.odd_keys import ODD_KEYS, odd_keys
 from inventory_assets.inventory.hygiene.part_findings import (
-    PART_FINDINGS,
-    PartFindings,
     compute_findings,
     merge_findings,
     part_findings,
@@ -105,7 +103,7 @@ def _few_are_kept(request: pytest.FixtureRequest) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         if "property" in request.node.name:
             patch.setattr(prefix_counts, "KEPT", 2)
-            patch.setattr(module, "LARGEST", 3)
+            patch.setattr(findings_builder, "LARGEST", 3)
             patch.setattr(PrefixCounts.prune, "__kwdefaults__", {"at_most": 0})
         yield
 

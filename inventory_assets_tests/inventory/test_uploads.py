@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.hygiene.part_findings import StorageTotal
+from inventory_assets.inventory.hygiene.findings import StorageTotal
 from inventory_assets.inventory.hygiene.report import Finding, UploadAges
 from inventory_assets.inventory.hygiene.uploads import survey_uploads
 from inventory_assets.s3.bucket_config import BucketConfig

@@ -202,6 +202,26 @@ def test_a_denied_listing_names_what_may_help() -> None:
     assert "leave out --anonymous" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ("a resource-based policy", "the statement of the bucket's policy that denies"),
+        ("an identity-based policy", "the statement of a policy of the user or role that denies"),
+        ("a service control policy", "a service control policy of the organization that denies"),
+        ("a new kind of rule", "the statement of the policy that denies"),
+    ],
+)
+def test_an_explicit_denial_is_not_answered_by_a_grant(named: str, words: str) -> None:
+    message = (
+        "User: arn:aws:iam::123456789012:user/reader is not authorized to perform: s3:ListBucket "
+        f'on resource: "arn:aws:s3:::ours" with an explicit deny in {named}'
+    )
+    error = error_of(response(403, error_document("AccessDenied", message)))
+    assert type(error) is AccessDenied
+    assert f"{words} s3:ListBucket on arn:aws:s3:::" in str(error)
+    assert "grant s3:ListBucket" not in str(error)
+
+
 def test_a_region_is_blamed_only_if_the_response_names_another() -> None:
     named = response(301, error_document("PermanentRedirect"), x_amz_bucket_region="eu-west-1")
     assert "set --region" in str(error_of(named))

@@ -124,6 +124,14 @@ def test_request_stats_count_requests_and_bytes(server: ScriptedServer) -> None:
     assert stats.faults == {TransientError.THROTTLED: 1}
 
 
+def test_only_successful_requests_have_a_latency() -> None:
+    stats = RequestStats()
+    with ScriptedServer([BUSY, GOOD]) as server:
+        quick = RetryPolicy(base_seconds=0.001)
+        lister_for(server.url, retry=quick).list_page_sync(PageRequest(), stats)
+    assert (stats.requests, stats.latency.total) == (2, 1)
+
+
 def test_a_stop_set_before_sends_nothing(server: ScriptedServer) -> None:
     lister, stats = lister_for(server.url), RequestStats()
     lister.cancel()

@@ -3,63 +3,19 @@ from collections.abc import Callable, Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.s3.store_profile import AWS
-from inventory_assets.scan import prefix_discovery
+from inventory_assets.scan import prefix_search
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_violation
-from inventory_assets.scan.keyspace.shard import make_shard
-from inventory_assets.scan.prefix_discovery import (
-    LEVEL_PAGES,
-    Discovery,
-    PrefixSearch,
-    SearchPosition,
-    ShardBounds,
-    discover,
-)
+from inventory_assets.scan.prefix_discovery import discover
+from inventory_assets.scan.prefix_search import LEVEL_PAGES, ShardBounds
 from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
-
-ALPHABET = "-/0a.\0\U0010fffd\U0010ffff"
-keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=5), max_size=30)
-
-
-def check_cover(source: str, found: Discovery, keys: Iterable[str]) -> None:
-    """Check that the prefixes are disjoint, within the source, and tile it with the remainder."""
-    assert list(found.prefixes) == sorted(set(found.prefixes))
-    assert outermost(found.prefixes) == found.prefixes
-    assert all(prefix.startswith(source) and prefix != source for prefix in found.prefixes)
-    registered = [source, *found.prefixes]
-    shards = [make_shard(prefix, registered) for prefix in registered]
-    ranges = sorted(task for shard in shards for task in shard.ranges)
-    assert tiling_violation(ranges, [KeyRange.of_prefix(source)]) is None
-    for key in keys:
-        assert sum(shard.covers(key) for shard in shards) == int(key.startswith(source))
-
-
-def level(keys: Iterable[str], prefix: str) -> tuple[set[str], set[str]]:
-    """The keys and folders directly under a prefix."""
-    plain: set[str] = set()
-    folders: set[str] = set()
-    for key in keys:
-        if key.startswith(prefix):
-            folder, slash, _ = key[len(prefix) :].partition("/")
-            (folders if slash else plain).add(prefix + folder + slash)
-    return plain, folders
-
-
-def tells_the_orders_apart(keys: Iterable[str], prefix: str) -> bool:
-    """Whether a name directly under the prefix sorts between a folder and its bare name."""
-    plain, folders = level(keys, prefix)
-    return any(
-        folder.removesuffix("/") < name < folder for folder in folders for name in plain | folders
-    )
+from inventory_assets_tests.scan.discovered_shards import ALPHABET, check_cover, keys_strategy
 
 
 @given(
@@ -76,100 +32,12 @@ def test_prefixes_and_remainder_cover_every_key_whatever_the_store(
 ) -> None:
     lister = ModelS3(keys, page_size, in_directory_order=in_directory_order)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix_discovery, "LEVEL_PAGES", pages)
+        patch.setattr(prefix_search, "LEVEL_PAGES", pages)
         found = discover(lister, source, ShardBounds(depth=depth))
     check_cover(source, found, keys)
     assert found.requests == len(lister.requests)
     if not in_directory_order:
         assert found.key_order is KeyOrder.BYTES
-
-
-@given(keys_strategy, st.text(ALPHABET, max_size=2), st.integers(0, 3), st.integers(1, 8))
-@settings(max_examples=200)
-def test_directory_order_is_never_missed_where_a_listed_level_can_tell(
-    keys: set[str], source: str, depth: int, page_size: int
-) -> None:
-    lister = ModelS3(keys, page_size, in_directory_order=True)
-    found = discover(lister, source, ShardBounds(depth=depth))
-    listed = {request.prefix for request in lister.requests if request.delimiter}
-    is_known = any(tells_the_orders_apart(keys, prefix) for prefix in listed)
-    is_found = found.key_order is KeyOrder.DIRECTORY
-    assert is_found or not is_known
-    # A store may be recognised in other ways, too, but never without reason.
-    assert not is_found or [*lister._keys] != sorted(keys)
-
-
-@given(
-    keys_strategy,
-    st.text(ALPHABET, max_size=2),
-    st.text(ALPHABET.replace("/", ""), min_size=1, max_size=3),
-    st.sampled_from("-.\0"),
-    st.integers(1, 8),
-)
-def test_a_name_between_a_folder_and_its_bare_name_reveals_directory_order(
-    others: set[str], source: str, name: str, character: str, page_size: int
-) -> None:
-    keys = {*others, f"{source}{name}{character}", f"{source}{name}/x"}
-    assert tells_the_orders_apart(keys, source)
-    lister = ModelS3(keys, page_size, in_directory_order=True)
-    assert discover(lister, source, ShardBounds()).key_order is KeyOrder.DIRECTORY
-
-
-@pytest.mark.parametrize("page_size", [1, 2, 1000])
-def test_an_object_that_bears_a_folders_name_does_not_hide_directory_order(page_size: int) -> None:
-    keys = ["a", "a-b", "a/x"]
-    lister = ModelS3(keys, page_size, in_directory_order=True)
-    assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
-
-
-class _Grouped(ModelS3):
-    """Sorts the folders of each page, so that only a probe reveals its order."""
-
-    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
-        page = super().list_page_sync(request, stats)
-        order = sorted(page.common_prefixes)
-        return Page(page.objects, tuple(order), page.is_truncated, page.next_token)
-
-
-@pytest.mark.parametrize("in_directory_order", [True, False])
-def test_the_order_is_probed_once_with_a_telling_pair(in_directory_order: bool) -> None:
-    keys = ["a", "a-/y", "a-b", "a/x", "b-", "b/x"]
-    lister = _Grouped(keys, 1000, in_directory_order=in_directory_order)
-    found = discover(lister, "", ShardBounds())
-    assert found.key_order is (KeyOrder.DIRECTORY if in_directory_order else KeyOrder.BYTES)
-    # Besides those that find out how the store lists: one more where keys seem to have changed.
-    assert found.requests == 2 + 4 + in_directory_order
-
-
-def test_a_page_that_shows_directory_order_makes_a_probe_unnecessary() -> None:
-    lister = ModelS3(["a-/y", "a/x"], 1000, in_directory_order=True)
-    found = discover(lister, "", ShardBounds())
-    assert (found.key_order, found.requests) == (KeyOrder.DIRECTORY, 1 + 1)
-
-
-def test_a_pair_that_no_longer_exists_does_not_determine_the_order() -> None:
-    class Vanishing(_Grouped):
-        def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
-            page = super().list_page_sync(request, stats)
-            if request.delimiter:
-                self._keys = [key for key in self._keys if not key.startswith("a")]
-            return page
-
-    lister = Vanishing(["a-b", "a/x", "b-", "b/x"], 1000, in_directory_order=True)
-    assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
-
-
-def test_a_server_known_to_list_in_directory_order_is_not_probed() -> None:
-    lister = ModelS3(["a/x", "b"], 1000)
-    lister.server = "SeaweedFS Filer 4.0"
-    assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
-
-
-@pytest.mark.parametrize("order", list(KeyOrder))
-def test_a_known_order_is_not_probed(order: KeyOrder) -> None:
-    lister = ModelS3(["a-b", "a/x"], 1000)
-    found = discover(lister, "", ShardBounds(), key_order=order)
-    assert (found.key_order, found.requests) == (order, 1 + (order is KeyOrder.BYTES))
 
 
 @pytest.mark.parametrize("depth", [0, 1])
@@ -241,12 +109,6 @@ def test_keys_beyond_the_short_start_after_do_not_make_a_shard_twice() -> None:
     check_cover("", found, keys)
 
 
-def test_a_large_level_in_directory_order_is_not_split() -> None:
-    keys = ["a-b", "a/x", *(f"c{n:03}" for n in range(50))]
-    found = discover(ModelS3(keys, 2, in_directory_order=True), "", ShardBounds())
-    assert found == Discovery((), KeyOrder.DIRECTORY, found.requests)
-
-
 def test_more_prefixes_than_allowed_are_too_many_shards() -> None:
     keys = [f"{n}/k" for n in range(9)]
     assert len(discover(ModelS3(keys), "", ShardBounds(max_shards=9)).prefixes) == 9
@@ -290,64 +152,6 @@ def test_with_any_row_counts_every_key_is_covered(keys: set[str], rows: dict[str
     found = discover(ModelS3(keys), "", bounds, rows_under=rows.get)
     check_cover("", found, keys)
     assert not any(rows.get(prefix, 9) < 3 for prefix in found.prefixes)
-
-
-POSITION = TypeAdapter(SearchPosition)
-
-
-@given(
-    keys_strategy,
-    st.text(ALPHABET, max_size=2),
-    st.integers(1, 3),
-    st.dictionaries(st.text(ALPHABET, min_size=1, max_size=3), st.integers(0, 9)),
-    st.booleans(),
-    st.sampled_from([1, 2, LEVEL_PAGES]),
-    st.integers(1, 4),
-)
-@settings(max_examples=200)
-def test_a_search_that_ends_anywhere_and_continues_elsewhere_finds_the_same(
-    keys: set[str],
-    source: str,
-    depth: int,
-    rows: dict[str, int],
-    in_directory_order: bool,
-    pages: int,
-    steps: int,
-) -> None:
-    def bucket() -> ModelS3:
-        return ModelS3(keys, 2, in_directory_order=in_directory_order)
-
-    bounds = ShardBounds(depth, min_objects=3, split_objects=6)
-    found: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefix_discovery, "LEVEL_PAGES", pages)
-        at_once = discover(bucket(), source, bounds, rows_under=rows.get)
-        position = SearchPosition.start(source, depth, at_once.profile, None)
-        while position.levels:
-            text = POSITION.dump_json(position)
-            again = POSITION.validate_json(text)
-            search = PrefixSearch(bucket(), bounds, rows.get, again, RequestStats())
-            for _ in range(steps):
-                shard = None if search.is_done else search.step()
-                found += [] if shard is None else [shard]
-            position = search.position
-    assert tuple(found) == at_once.prefixes
-    assert position.found == len(found)
-
-
-def test_a_search_is_not_endless_where_a_level_takes_longer_than_a_step() -> None:
-    """Each process ends after one step, and lists all levels under way again."""
-    keys = [f"{a}/{b}/{c}/k" for a in range(5) for b in range(5) for c in range(5)]
-    position = SearchPosition.start("", 3, AWS, KeyOrder.BYTES)
-    steps = 0
-    while position.levels:
-        bucket = ModelS3(keys)
-        search = PrefixSearch(bucket, ShardBounds(3), ROWS.get, position, RequestStats())
-        search.step()
-        assert len(bucket.requests) <= LEVEL_PAGES
-        position = search.position
-        steps += 1
-    assert (position.found, steps) == (125, 1 + 2 * (5 + 25) + 125)
 
 
 def test_a_store_that_repeats_its_token_is_caught() -> None:

@@ -26,7 +26,8 @@ from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
-from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+from inventory_assets.scan.prefix_discovery import discover
+from inventory_assets.scan.prefix_search import ShardBounds
 from inventory_assets_tests.external_servers import Endpoint
 
 DAY = date(2026, 3, 1)

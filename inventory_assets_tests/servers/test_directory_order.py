@@ -9,11 +9,12 @@ from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import ListClient
-from inventory_assets.scan import directory_order_scan, prefix_discovery, store_probe
+from inventory_assets.scan import directory_order_scan, habit_probe, prefix_search
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
-from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+from inventory_assets.scan.prefix_discovery import discover
+from inventory_assets.scan.prefix_search import ShardBounds
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.servers.inventories import (
     DAY,
@@ -54,7 +55,7 @@ def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[ListClient]:
 @pytest.fixture
 def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
     """SeaweedFS without its `Server` header, as behind a proxy."""
-    for module in (prefix_discovery, directory_order_scan, store_probe):
+    for module in (prefix_search, directory_order_scan, habit_probe):
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
 
 

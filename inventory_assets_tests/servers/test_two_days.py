@@ -20,7 +20,7 @@ from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.scan import directory_order_scan, prefix_discovery, store_probe
+from inventory_assets.scan import directory_order_scan, habit_probe, prefix_search
 from inventory_assets_tests.external_servers import Endpoint, Ministack, SeaweedFS, ServerProcess
 from inventory_assets_tests.servers.inventories import (
     ObjectFields,
@@ -203,7 +203,7 @@ def test_a_store_that_turns_out_to_list_by_directory_is_inventoried_all_the_same
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As behind a proxy, which does not say `Server: SeaweedFS`.
-    for module in (prefix_discovery, directory_order_scan, store_probe):
+    for module in (prefix_search, directory_order_scan, habit_probe):
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
     for name, value in seaweedfs.account.environment.items():
         monkeypatch.setenv(name, value)

@@ -29,7 +29,7 @@ class RadosGateway(Daemons):
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"http://{HOST}:{self._port}", self._account)
+        return Endpoint(f"http://{HOST}:{self._port}", self._account, takes_trailers=False)
 
     def start(self) -> None:
         for name in ("mon", "osd", "log", "run"):

@@ -21,7 +21,8 @@ from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
-from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+from inventory_assets.scan.prefix_discovery import discover
+from inventory_assets.scan.prefix_search import ShardBounds
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
@@ -45,8 +46,8 @@ from inventory_assets_tests.stores.odd_store import OddStore
 
 MODEL = Layout(BUCKET, "source")
 
-MOST_RUNS = 40
-"""After so many runs a listing has not ended, and never will."""
+MOST_STEPS = 20_000
+"""After so many requests and writes a listing has not ended, and never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +215,7 @@ def play(story: Story, folder: Path) -> str:
     there = {key for key in story.keys if not story.churn or chances.random() < 0.8}
     churn = Churn(there, {*story.keys} - there, story.churn, chances)
     store = OddStore(churn.holdings(), story.habits, story.seed, churn)
-    kills = [*story.kills]
-    for _ in range(MOST_RUNS):
-        life = Life(kills.pop(0) if kills else float("inf"))
+    for life in map(Life, [*story.kills, MOST_STEPS]):
         bucket_config = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
         lister = ListClient(bucket_config, transport=OddNetwork(store, life))
         try:
@@ -229,7 +228,7 @@ def play(story: Story, folder: Path) -> str:
             return type(error).__name__
         _compare(story, churn, keys, unread)
         return "exact"
-    raise AssertionError("it never ends")
+    raise AssertionError(f"it never ends: {story}")
 
 
 def _into_folder(

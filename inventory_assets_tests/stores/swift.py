@@ -41,7 +41,7 @@ class Swift(Daemons):
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"http://{HOST}:{self._port}", self._account)
+        return Endpoint(f"http://{HOST}:{self._port}", self._account, takes_trailers=False)
 
     def start(self) -> None:
         (self.folder / "disks" / "one").mkdir(parents=True)

@@ -25,6 +25,7 @@ from inventory_assets_tests.fakes.virtual_time import VirtualLoop, scans_run_on_
 from inventory_assets_tests.stores.habits import (
     Contradiction,
     EarlyEnd,
+    Echo,
     Habits,
     Order,
     StartAfter,
@@ -276,6 +277,35 @@ def test_a_scenario_that_failed_once(name: str, by_shards: bool, tmp_path: Path)
     habits, keys, expected = ONCE_WRONG[name]
     story = Story(habits, keys, 0, "", 1, kills=[], churn=0.0, by_shards=by_shards, heads=[])
     assert play(story, tmp_path) == expected
+
+
+@pytest.mark.parametrize("tokens", [Tokens.TRUE, Tokens.MARKER])
+@pytest.mark.parametrize("start_after", [StartAfter.EXCLUSIVE, StartAfter.INCLUSIVE])
+@pytest.mark.parametrize("page_keys", [1, 8])
+@pytest.mark.parametrize("keys", [["aaa/"], ["aaa/", "aab/"], ["aaa/", "aac"]])
+def test_a_gap_ends_where_only_unreadable_records_follow(
+    keys: list[str], page_keys: int, start_after: StartAfter, tokens: Tokens, tmp_path: Path
+) -> None:
+    """Asked what follows such a record, a store may list the record again, for ever."""
+    habits = Habits(
+        page_keys=page_keys,
+        start_after=start_after,
+        tokens=tokens,
+        markers_lack=frozenset({"ETag", "LastModified", "Size"}),
+    )
+    story = Story(habits, keys, 0, "a", 5, [], 0.0, by_shards=True, heads=["/a/", "/b/"])
+    # No key can be read that shows how this store continues after a page.
+    is_stuck = tokens is Tokens.MARKER and len(keys) > page_keys
+    assert play(story, tmp_path) == ("ListingStuck" if is_stuck else "exact")
+
+
+def test_an_empty_page_before_each_misplaced_one_does_not_prolong_a_listing(
+    tmp_path: Path,
+) -> None:
+    """It counted as a success, so the page after it was requested again, for ever."""
+    habits = _ONE | Habits(start_after=StartAfter.IGNORED, echo=Echo.NONE, empty_pages=1)
+    story = Story(habits, ["b"], 0, "", 8, [], 0.0, by_shards=True, heads=["c", "d"])
+    assert play(story, tmp_path) == "exact"
 
 
 @pytest.mark.stores

@@ -69,18 +69,18 @@ def test_a_report_is_readable_everywhere(page: Page, reports: dict[str, Path], n
 
 def test_the_treemap_opens_by_keyboard_and_goes_back(page: Page, reports: dict[str, Path]) -> None:
     page.goto(reports["ordinary"].as_uri())
-    tile = page.locator("a.tile:visible", has_text="archive/")
+    tile = page.locator("a.tile:visible", has_text="images/")
     tile.focus()
     page.keyboard.press("Enter")
-    expect(page.locator("a.tile:visible, span.tile:visible", has_text="2024/")).to_be_visible()
-    expect(page.locator("a.tile:visible", has_text="events/")).to_have_count(0)
+    expect(page.locator("a.tile:visible, span.tile:visible", has_text="raw/")).to_be_visible()
+    expect(page.locator(".tile:visible", has_text="events/")).to_have_count(0)
     page.locator(".trail:visible a", has_text="everything").click()
-    expect(page.locator("a.tile:visible", has_text="events/2026/")).to_be_visible()
+    expect(page.locator(".tile:visible", has_text="events/2026/11/")).to_be_visible()
 
 
 def test_colours_and_units_can_be_switched(page: Page, reports: dict[str, Path]) -> None:
     page.goto(reports["ordinary"].as_uri())
-    tile = page.locator("a.tile:visible", has_text="archive/")
+    tile = page.locator(".tile:visible", has_text="archive/2024/")
     by_growth = tile.evaluate("each => getComputedStyle(each).backgroundColor")
     page.get_by_role("radio", name="storage class").check()
     assert tile.evaluate("each => getComputedStyle(each).backgroundColor") != by_growth
@@ -88,6 +88,13 @@ def test_colours_and_units_can_be_switched(page: Page, reports: dict[str, Path])
     page.get_by_label("1 TiB = 1024 GiB").check()
     expect(page.locator(".card .big .iec", has_text="11.6 TiB")).to_be_visible()
     expect(page.locator(".card .big .si").first).to_be_hidden()
+
+
+def test_the_ages_need_no_scrolling(page: Page, reports: dict[str, Path]) -> None:
+    page.goto(reports["ordinary"].as_uri())
+    ages = page.get_by_role("region", name="Bytes by age and size")
+    assert ages.evaluate("each => each.scrollWidth <= each.clientWidth")
+    expect(ages.get_by_role("rowheader", name="> 1 year")).to_be_visible()
 
 
 def test_a_report_prints(page: Page, reports: dict[str, Path]) -> None:

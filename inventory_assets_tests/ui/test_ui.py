@@ -178,7 +178,7 @@ def test_the_sensor_lists_a_new_prefix_and_nothing_else(
 def test_the_graph_of_a_source_shows_its_assets_and_checks(browser: Browser) -> None:
     browser.open("/locations/inventory_assets/asset-groups/ui/lineage")
     browser.see("shards", "object_listing", "object_changes", "inventory_manifest", "change_log")
-    browser.see("5 / 5 Passed", "1 / 1 Passed", "Parquet")
+    browser.see("6 / 6 Passed", "Parquet")
     browser.keep("lineage")
     assert browser.complaints == []
 
@@ -198,7 +198,7 @@ def test_the_manifests_page_shows_its_counts_and_hostile_keys_as_text(
 
 @pytest.mark.usefixtures("followed")
 def test_the_checks_page_shows_what_was_checked(browser: Browser) -> None:
-    browser.open("/assets/ui/object_listing?view=checks")
+    browser.open("/assets/ui/inventory_manifest?view=checks&checkDetail=listing_complete")
     browser.see("listing_complete", "Passed", "This is a blocking asset check.")
     browser.see(re.compile("keys ascend strictly over all parts"))
     browser.keep("checks")

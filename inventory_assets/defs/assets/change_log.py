@@ -6,17 +6,16 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_log_metadata
 from inventory_assets.defs.source.automation import on_any_shard_change_of, shards_of_the_date
+from inventory_assets.defs.source.change_metadata import CHANGE_COLUMNS, change_log_metadata
 from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.growth_checks import change_growth_checks, log_change_growth
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,
 )
-from inventory_assets.defs.source.growth_checks import change_growth_checks, log_change_growth
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
@@ -28,6 +27,7 @@ from inventory_assets.inventory.changes.change_log import (
     read_change_log,
     violations_of,
 )
+from inventory_assets.inventory.changes.shard_changes import unreconciled_shards
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.listing.shard_registry import shard_key
 from inventory_assets.inventory.listing.shard_retirement import read_retirement
@@ -44,7 +44,8 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         key,
         assets.partitions.dates,
         "Baseline + created - deleted = inventory, over all shards; every file exists. Run on its "
-        "own, the check also finds out whether the baseline is still the newest before the date.",
+        "own, the check also adds up each shard, and finds out whether the baseline is still the "
+        "newest before the date.",
     )
     growth = change_growth_checks(assets)
 
@@ -74,7 +75,12 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             if is_check_only:
                 log = _read(work, day)
-                violations = [*violations_of(work.store, log), *_outdated(work, log)]
+                prefixes = [entry.shard.prefix for entry in log.entries]
+                violations = [
+                    *violations_of(work.store, log),
+                    *unreconciled_shards(work.store, work.layout, day, prefixes),
+                    *_outdated(work, log),
+                ]
                 log_check(context, balance, partition_key, violations)
                 log_change_growth(context, growth, work, partition_key, log)
                 return violations

@@ -5,19 +5,16 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, changes_metadata
-from inventory_assets.defs.source.automation import on_listing_change
-from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.automation import on_shard_change
+from inventory_assets.defs.source.change_metadata import CHANGE_COLUMNS, changes_metadata
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.changes.shard_changes import Changes, publish_changes, read_changes
+from inventory_assets.inventory.changes.shard_changes import Changes, publish_changes
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
@@ -26,12 +23,6 @@ from inventory_assets.inventory.manifest.snapshot import read_snapshot
 def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset with a shard's changes; the baseline comes from the store, not from a partition."""
     key = assets.key("object_changes")
-    balance = partitioned_check(
-        "change_counts_reconcile",
-        key,
-        assets.partitions.listing,
-        "Baseline + created - deleted = snapshot.",
-    )
 
     @partitioned_asset(
         assets,
@@ -45,22 +36,15 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"parquet"},
         deps=[assets.key("object_listing")],
         columns=CHANGE_COLUMNS,
-        checks=[balance],
-        automation_condition=on_listing_change(),
+        automation_condition=on_shard_change(assets.key("inventory_manifest")),
     )
     def object_changes(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-        is_check_only = key not in context.selected_asset_keys
 
         def process(partition_key: str) -> list[str]:
-            changes = (_read if is_check_only else _compare)(work, partition_key)
-            if not is_check_only:
-                metadata = changes_metadata(work.store, changes)
-                log_partition(context, key, partition_key, _data_version(changes), metadata)
-            violation = changes.balance_violation
-            log_check(context, balance, partition_key, [violation] if violation else [])
-            if violation:
-                raise InventoryError(f"changes do not balance: {violation}")
+            changes = _compare(work, partition_key)
+            metadata = changes_metadata(work.store, changes)
+            log_partition(context, key, partition_key, _data_version(changes), metadata)
             return []
 
         yield from for_each_partition(context, "partitions", process)
@@ -75,14 +59,6 @@ def _compare(work: SourceContext, partition_key: str) -> Changes:
         raise ManifestIncomplete("nothing was listed; materialize object_listing for it first")
     baseline = newest_manifest(work.store, work.layout, before=day)
     return publish_changes(work.store, work.layout, snapshot, baseline, work.now())
-
-
-def _read(work: SourceContext, partition_key: str) -> Changes:
-    day, shard_key = work.assets.partitions.split(partition_key)
-    changes = read_changes(work.store, work.layout, day, work.prefix(shard_key))
-    if changes is None:
-        raise ManifestIncomplete("nothing was compared; materialize object_changes for it first")
-    return changes
 
 
 def _data_version(changes: Changes) -> str:

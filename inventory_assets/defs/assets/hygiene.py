@@ -3,20 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from hashlib import sha256
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from inventory_assets.defs.source.automation import on_listing_change
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
-    StepResult,
-    for_each_partition,
-    log_partition,
-)
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.hygiene_metadata import hygiene_metadata
+from inventory_assets.defs.source.partition_steps import StepResult, publish_each_date
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report
@@ -47,19 +44,12 @@ def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def hygiene_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-
-        def process(partition_key: str) -> list[str]:
-            report = _publish(work, date.fromisoformat(partition_key))
-            metadata = hygiene_metadata(work.store, work.layout, report)
-            log_partition(context, key, partition_key, _data_version(report), metadata)
-            return []
-
-        yield from for_each_partition(context, "hygiene reports", process)
+        yield from publish_each_date(context, key, "hygiene reports", partial(_publish, work))
 
     return hygiene_report
 
 
-def _publish(work: SourceContext, day: date) -> HygieneReport:
+def _publish(work: SourceContext, day: date) -> tuple[str, dict[str, Any]]:
     manifest = required_manifest(work.store, work.layout, day)
     settings, now = work.source.hygiene, work.now()
     options = SurveyOptions(
@@ -68,7 +58,8 @@ def _publish(work: SourceContext, day: date) -> HygieneReport:
         part_requests=settings.part_requests,
         usage=_usage_of(work, manifest),
     ).with_prices(work.assets.prices)
-    return publish_report(work.store, work.layout, manifest, options, now)
+    report = publish_report(work.store, work.layout, manifest, options, now)
+    return _data_version(report), hygiene_metadata(work.store, work.layout, report)
 
 
 def _usage_of(work: SourceContext, manifest: Manifest) -> pa.Table | None:

@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import iceberg_metadata
 from inventory_assets.defs.source.automation import (
     on_any_shard_change_of,
     on_listing_change,
     shards_of_the_date,
 )
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    StepResult,
-    for_each_partition,
-    log_partition,
-)
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.iceberg_metadata import iceberg_metadata
+from inventory_assets.defs.source.partition_steps import StepResult, publish_each_date
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.resources import IcebergCatalog, InventoryStore
 
@@ -58,18 +54,14 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
     def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         resources = context.resources
 
-        def process(partition_key: str) -> list[str]:
+        def publish(day: date) -> tuple[str, dict[str, Any]]:
             catalog: IcebergCatalog = getattr(resources, assets.catalog_resource)
             store: InventoryStore = getattr(resources, assets.store_resource)
             tables = catalog.tables(store, assets.layout)
             with closing(tables.catalog):
-                version, metadata = _sync(
-                    tables, date.fromisoformat(partition_key), with_metadata=with_metadata
-                )
-            log_partition(context, key, partition_key, version, metadata)
-            return []
+                return _sync(tables, day, with_metadata=with_metadata)
 
-        yield from for_each_partition(context, "dates", process)
+        yield from publish_each_date(context, key, "dates", publish)
 
     return iceberg_tables
 

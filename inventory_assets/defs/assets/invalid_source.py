@@ -4,6 +4,7 @@ import re
 
 import dagster as dg
 
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
 from inventory_assets.errors import printable
 
 
@@ -26,6 +27,6 @@ def build_invalid_source(name: str, mistakes: str) -> dg.AssetsDefinition:
         ),
     )
     def invalid_configuration() -> None:
-        raise dg.Failure(f"{shown}\nCorrect the file, then reload the code location.")
+        raise ExpectedFailure(f"{shown}\nCorrect the file, then reload the code location.")
 
     return invalid_configuration

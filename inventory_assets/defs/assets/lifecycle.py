@@ -2,19 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import date
+from functools import partial
 from hashlib import sha256
 
 import dagster as dg
 
 from inventory_assets.defs.source.automation import on_listing_change
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
-    StepResult,
-    for_each_partition,
-    log_partition,
-)
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.lifecycle_metadata import lifecycle_metadata
+from inventory_assets.defs.source.partition_steps import StepResult, publish_each_date
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.lifecycle.date_simulation import DATE_SIMULATION, DateSimulation
 from inventory_assets.inventory.lifecycle.simulation import COLUMNS, simulate
@@ -43,13 +39,7 @@ def build_lifecycle_simulation(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def lifecycle_simulation(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-
-        def process(partition_key: str) -> list[str]:
-            version, metadata = _simulate(work, date.fromisoformat(partition_key))
-            log_partition(context, key, partition_key, version, metadata)
-            return []
-
-        yield from for_each_partition(context, "simulations", process)
+        yield from publish_each_date(context, key, "simulations", partial(_simulate, work))
 
     return lifecycle_simulation
 

@@ -9,17 +9,11 @@ from datetime import date, timedelta
 import dagster as dg
 
 from inventory_assets.defs.assets.shards import find_shards, retire_shards
-from inventory_assets.defs.source.asset_metadata import (
-    record_columns,
-    rule_results_table,
-    snapshot_metadata,
-)
-from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
+from inventory_assets.defs.source.listing_metadata import record_columns, snapshot_metadata
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
-    blocking_checks_failed,
     log_partition,
     partition_failure,
     partitions_of,
@@ -36,12 +30,6 @@ from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import (
-    RuleResult,
-    failed_rules,
-    validate,
-    validate_files,
-)
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.object_versions import Versions
@@ -58,18 +46,7 @@ PROGRESS_INTERVAL_SECONDS = 5.0
 def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset of the listings; one run can cover a range of dates and shards."""
     key = assets.key("object_listing")
-    if assets.source.versions:
-        what, order = "Every version and delete marker", "keys ascend, none is in two parts"
-    else:
-        what, order = "Every object", "keys ascend strictly over all parts"
-    evidence = partitioned_check(
-        "listing_complete",
-        key,
-        assets.partitions.listing,
-        f"Ranges cover the shard without overlap, counts add up, {order}, and no key is outside "
-        "the shard. Seams agree: the first key that one range has shown beyond its end is the "
-        "first key of the next. Run on its own, the check reads every key of the Parquet files.",
-    )
+    what = "Every version and delete marker" if assets.source.versions else "Every object"
 
     @partitioned_asset(
         assets,
@@ -81,16 +58,11 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         ),
         kinds={"s3", "parquet"},
         columns=record_columns(assets.source.versions),
-        checks=[evidence],
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-        discovery = None
         with logged_to_run(context.log):
-            if key in context.selected_asset_keys:
-                work, discovery = _list(context, work, evidence)
-            else:
-                _check_again(context, work, evidence)
+            work, discovery = _list(context, work, key)
         yield from step_results(context)
         # Dagster derives the partitions of the run from its first and last shard until here.
         with logged_to_run(context.log):
@@ -102,7 +74,7 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
 def _list(
     context: dg.AssetExecutionContext,
     work: SourceContext,
-    evidence: dg.AssetCheckSpec,
+    key: dg.AssetKey,
 ) -> tuple[SourceContext, Discovery | None]:
     """List all partitions of the run; a failed one does not affect the others.
 
@@ -115,7 +87,7 @@ def _list(
     try:
         require_source(work.store, work.layout, work.source_record)
     except InventoryError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise ExpectedFailure(str(error)) from None
     _require_budget(work, partition_keys)
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
@@ -126,7 +98,7 @@ def _list(
             failures[partition_key] = result
             continue
         metadata = snapshot_metadata(work.store, work.layout, result)
-        log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
+        log_partition(context, key, partition_key, result.fingerprint, metadata)
         if result.unreadable.count:
             context.log.warning(
                 f"{partition_key}: {result.unreadable.count:,} record(s) could not be decoded and "
@@ -138,11 +110,7 @@ def _list(
                 "in between are told as created by this date, and again by a later one "
                 "(docs/changes.md)"
             )
-        violations = _log_rule_results(context, evidence, partition_key, validate(result))
-        if violations:
-            failures[partition_key] = blocking_checks_failed(violations)
-        else:
-            done += 1
+        done += 1
     if failures:
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"
@@ -187,7 +155,7 @@ def _require_budget(work: SourceContext, partition_keys: Sequence[str]) -> None:
         return
     excess = budget_excess(work.source.name, budget, expected, work.assets.prices)
     if excess:
-        raise dg.Failure(excess, allow_retries=False)
+        raise ExpectedFailure(excess)
 
 
 def _is_newer_than_next_date(work: SourceContext, snapshot: Snapshot) -> bool:
@@ -223,43 +191,6 @@ def _with_new_shards(
     new = [str(work.assets.partitions.key(day, each)) for day in days for each in found.added]
     known = dict.fromkeys([*work.shard_keys, *found.added])
     return replace(work, shard_keys=tuple(known)), [*partition_keys, *new], found.discovery
-
-
-def _check_again(
-    context: dg.AssetExecutionContext,
-    work: SourceContext,
-    evidence: dg.AssetCheckSpec,
-) -> None:
-    """Validate existing snapshots and all keys in their files."""
-    for partition_key in partitions_of(context):
-        day, shard_key = work.assets.partitions.split(partition_key)
-        snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
-        if snapshot is None:
-            raise dg.Failure(f"{partition_key}: nothing was listed yet; materialize it first")
-        results = (*validate(snapshot), *validate_files(work.store, snapshot))
-        violations = _log_rule_results(context, evidence, partition_key, results)
-        if violations:
-            raise dg.Failure(
-                f"{partition_key}: {'; '.join(violations)}; remove the altered files, so that no "
-                "date shares them, and list the shard again"
-            )
-
-
-def _log_rule_results(
-    context: dg.AssetExecutionContext,
-    evidence: dg.AssetCheckSpec,
-    partition_key: str,
-    results: Sequence[RuleResult],
-) -> list[str]:
-    """Log the check of one partition; return the rules that do not hold.
-
-    The rules are listed only where a reader looks for them, as there is a check a shard and day.
-    """
-    violations = failed_rules(results)
-    is_listing = evidence.asset_key in context.selected_asset_keys
-    metadata = {} if is_listing and not violations else {"rules": rule_results_table(results)}
-    log_check(context, evidence, partition_key, violations, metadata)
-    return violations
 
 
 def _list_all(

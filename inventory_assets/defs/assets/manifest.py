@@ -1,5 +1,6 @@
 """`inventory_manifest`: the merged shards of a date, in the layout of S3 Inventory."""
 
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import closing
@@ -7,22 +8,19 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import (
-    manifest_metadata,
-    record_columns,
-    unreadable_table,
-    verification_metadata,
-)
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_check import listing_check, log_listing_check
+from inventory_assets.defs.source.listing_metadata import record_columns, unreadable_table
+from inventory_assets.defs.source.manifest_metadata import manifest_metadata, verification_metadata
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.terminated_listing import is_automatic, listing_was_terminated
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     IncompleteListing,
@@ -45,6 +43,8 @@ from inventory_assets.inventory.manifest.snapshot import (
 from inventory_assets.inventory.verification.targets import EMPTY_RANGES, VerificationTarget
 from inventory_assets.inventory.verification.verification import RANGES, verify
 
+LOG = logging.getLogger(__name__)
+
 STALE_AFTER = timedelta(hours=24)
 """The maximum difference between the listing times of a manifest's shards."""
 
@@ -52,6 +52,7 @@ STALE_AFTER = timedelta(hours=24)
 def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset of the manifests, which merges the date's snapshots."""
     key = assets.key("inventory_manifest")
+    listings = listing_check(assets, key)
     tiling = partitioned_check(
         "shards_cover_source",
         key,
@@ -96,12 +97,13 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         assets.partitions.dates,
         description=(
             "The whole inventory of a day: `manifest.json` lists the sorted parts of all shards. "
-            "No data is moved. It fails while shards are missing, and names them."
+            "No data is moved. It fails while shards are missing, and names them; if their listing "
+            "was terminated, automation leaves it out."
         ),
         kinds={"parquet"},
         deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],
         columns=record_columns(assets.source.versions),
-        checks=[tiling, files, age, readable, sample],
+        checks=[listings, tiling, files, age, readable, sample],
         automation_condition=on_any_shard_change(),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
@@ -111,19 +113,33 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
 
         def process(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
-            manifest = (_read if is_check_only else _publish)(work, day)
+            selected = context.selected_asset_check_keys
+            broken = []
+            if is_check_only and listings.key in selected:
+                broken = log_listing_check(context, listings, work, day, is_on_its_own=True)
+                if selected == {listings.key}:
+                    return broken
+            try:
+                manifest = (_read if is_check_only else _publish)(work, day)
+            except InventoryError as error:
+                if is_automatic(context) and listing_was_terminated(context, work, day):
+                    LOG.warning("%s: %s; its listing was terminated", day, error)
+                    return []
+                raise
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest, assets.prices)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
+                broken = log_listing_check(context, listings, work, day, is_on_its_own=False)
             violations = violations_of(manifest)
             differing = files_that_differ(work.store, manifest.parts)
             log_check(context, tiling, partition_key, violations)
             log_check(context, files, partition_key, differing)
             log_check(context, age, partition_key, _stale_shards(manifest))
             _log_readable(context, readable, work, manifest)
-            if sample.key in context.selected_asset_check_keys:
+            if sample.key in selected:
                 _log_sample(context, sample, work, manifest)
-            return [*violations, *(f"{file} is missing or was altered" for file in differing)]
+            altered = [f"{file} is missing or was altered" for file in differing]
+            return [*broken, *violations, *altered]
 
         yield from for_each_partition(context, "manifests", process)
 

@@ -10,11 +10,10 @@ from inventory_assets.defs.source.answers_metadata import (
     OBJECT_METADATA_COLUMNS,
     object_metadata_metadata,
 )
-from inventory_assets.defs.source.automation import on_listing_change
-from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.automation import on_shard_change
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,
@@ -26,11 +25,7 @@ from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.metadata.asking import RequestBudget
 from inventory_assets.inventory.metadata.shard_collector import ShardCollector, ShardPlan
-from inventory_assets.inventory.metadata.shard_metadata import (
-    ShardMetadata,
-    read_metadata,
-    violations_of,
-)
+from inventory_assets.inventory.metadata.shard_metadata import ShardMetadata, violations_of
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.head_client import HeadClient, ObjectError
 
@@ -38,13 +33,6 @@ from inventory_assets.s3.head_client import HeadClient, ObjectError
 def build_object_metadata(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset of the metadata; a source has it if it is configured."""
     key = assets.key("object_metadata")
-    complete = partitioned_check(
-        "metadata_covers_objects",
-        key,
-        assets.partitions.listing,
-        "The metadata was collected for the present snapshot of the shard, with one row for each "
-        "of its objects or versions; its files exist.",
-    )
     tags = ", and their tags by GetObjectTagging" if _options(assets).tags else ""
 
     @partitioned_asset(
@@ -59,31 +47,18 @@ def build_object_metadata(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"s3", "parquet"},
         deps=[assets.key("object_listing")],
         columns=OBJECT_METADATA_COLUMNS,
-        checks=[complete],
-        automation_condition=on_listing_change(),
+        automation_condition=on_shard_change(assets.key("inventory_manifest")),
     )
     def object_metadata(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-        if key not in context.selected_asset_keys:
-
-            def check(partition_key: str) -> list[str]:
-                snapshot, record = _read(work, partition_key)
-                violations = violations_of(work.store, record, snapshot)
-                log_check(context, complete, partition_key, violations)
-                return violations
-
-            yield from for_each_partition(context, "partitions", check)
-            return
         with closing(work.bucket.objects(work.now(), with_tags=_options(assets).tags)) as client:
             run = _Run(work, client, partitions_of(context))
 
             def process(partition_key: str) -> list[str]:
-                snapshot, record = run.collect(partition_key)
+                record = run.collect(partition_key)
                 metadata = object_metadata_metadata(work.store, work.layout, record, assets.prices)
                 log_partition(context, key, partition_key, record.identity, metadata)
-                violations = violations_of(work.store, record, snapshot)
-                log_check(context, complete, partition_key, violations)
-                return violations
+                return []
 
             yield from for_each_partition(context, "partitions", process)
             for warning in run.warnings():
@@ -125,12 +100,12 @@ class _Run:
             if self._collector.are_mended([*plans.values()], self._budget):
                 plans = {key: plan.with_errors_again() for key, plan in plans.items()}
         except S3Error as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise ExpectedFailure(str(error)) from None
         if self._budget.limit is not None:
             self._budget.plan(self._collector.unanswered([*plans.values()]))
         return plans
 
-    def collect(self, partition_key: str) -> tuple[Snapshot, ShardMetadata]:
+    def collect(self, partition_key: str) -> ShardMetadata:
         """Collect the metadata of one partition.
 
         Raises:
@@ -144,12 +119,14 @@ class _Run:
             record = self._collector.collect(plan, self._budget)
         except S3Error as error:
             # The next shard would fail for the same reason.
-            raise dg.Failure(
-                f"{partition_key}: {error}; the answers so far are kept for the next run",
-                allow_retries=False,
+            raise ExpectedFailure(
+                f"{partition_key}: {error}; the answers so far are kept for the next run"
             ) from None
+        violations = violations_of(self._work.store, record, plan.snapshot)
+        if violations:
+            raise InventoryError("; ".join(violations))
         self._records.append(record)
-        return plan.snapshot, record
+        return record
 
     def warnings(self) -> Iterator[str]:
         """What a reader of the run's log should know of its end."""
@@ -179,11 +156,3 @@ def _snapshot(work: SourceContext, partition_key: str) -> Snapshot:
     if snapshot is None:
         raise ManifestIncomplete("nothing was listed; materialize object_listing for it first")
     return snapshot
-
-
-def _read(work: SourceContext, partition_key: str) -> tuple[Snapshot, ShardMetadata]:
-    day, shard_key = work.assets.partitions.split(partition_key)
-    record = read_metadata(work.store, work.layout, day, work.prefix(shard_key))
-    if record is None:
-        raise ManifestIncomplete("no metadata was collected; materialize object_metadata for it")
-    return _snapshot(work, partition_key), record

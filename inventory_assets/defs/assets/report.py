@@ -1,18 +1,15 @@
 """`storage_report`: one HTML page that shows a date's inventory to people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from hashlib import sha256
+from typing import Any
 
 import dagster as dg
 
 from inventory_assets.defs.source.automation import on_all_listing_changes
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    StepResult,
-    for_each_partition,
-    log_partition,
-)
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.partition_steps import StepResult, publish_each_date
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.report_metadata import report_metadata
 from inventory_assets.inventory.report.date_report import ReportPrices, publish_report
@@ -44,14 +41,11 @@ def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:
         work = assets.bind(context.resources, context.instance)
         prices = ReportPrices(usage_pricing(assets.prices), assets.prices.label)
 
-        def process(partition_key: str) -> list[str]:
-            day = date.fromisoformat(partition_key)
+        def publish(day: date) -> tuple[str, Mapping[str, Any]]:
             data, page = publish_report(work.store, work.layout, day, prices)
             metadata = report_metadata(work.store, work.layout, data, page)
-            version = sha256(page).hexdigest()[:32]
-            log_partition(context, key, partition_key, version, metadata)
-            return []
+            return sha256(page).hexdigest()[:32], metadata
 
-        yield from for_each_partition(context, "reports", process)
+        yield from publish_each_date(context, key, "reports", publish)
 
     return storage_report

@@ -8,8 +8,9 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import prefixes_table
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
+from inventory_assets.defs.source.listing_metadata import prefixes_table
 from inventory_assets.defs.source.partitions import PARTITION_TAGS, UNFINISHED
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
@@ -29,7 +30,8 @@ from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
 from inventory_assets.scan.errors import TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.prefix_discovery import Discovery, RowsUnder, ShardBounds, discover
+from inventory_assets.scan.prefix_discovery import Discovery, discover
+from inventory_assets.scan.prefix_search import RowsUnder, ShardBounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
                 retired = retire_shards(work, found.discovery, context.instance, context.run.run_id)
         except (InventoryError, OSError) as error:
             # The sentence comes first, and no trace of this code.
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise ExpectedFailure(str(error)) from None
         known = dict.fromkeys([*work.shard_keys, *found.added])
         for each in retired:
             del known[each]

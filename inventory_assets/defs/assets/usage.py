@@ -7,14 +7,13 @@ import dagster as dg
 
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.growth_checks import log_usage_growth, usage_growth_checks
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,
 )
-from inventory_assets.defs.source.growth_checks import log_usage_growth, usage_growth_checks
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.usage_metadata import PREFIX_COLUMNS, usage_metadata
 from inventory_assets.inventory.errors import ManifestIncomplete

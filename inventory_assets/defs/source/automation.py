@@ -32,6 +32,28 @@ def on_listing_change() -> dg.AutomationCondition[Any]:
     ).with_label("on_listing_change")
 
 
+def on_shard_change(manifest: dg.AssetKey) -> dg.AutomationCondition[Any]:
+    """Run when the data version of a shard's listing changes.
+
+    It waits while a blocking check of the date's manifest fails, such as that of the listings. It
+    does not wait for the manifest, which it does not need.
+    """
+    is_broken = dg.AutomationCondition.asset_matches(
+        manifest,
+        dg.AutomationCondition.any_checks_match(
+            dg.AutomationCondition.check_failed(), blocking_only=True
+        ),
+    ).with_label("manifest_broken")
+    return (
+        dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
+        & changed_since_last_request()
+        & ~is_broken
+        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("on_shard_change")
+
+
 def on_all_listing_changes() -> dg.AutomationCondition[Any]:
     """Like `on_listing_change`, for an asset that shows others which change in the same tick.
 

@@ -15,6 +15,9 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
+_EVALUATIONS_READ = 200
+"""The evaluations among which the last of a partition is searched for: those of some weeks."""
+
 
 def partitioned_check(
     name: str,
@@ -72,6 +75,21 @@ def log_check(
             target_materialization_data=_target(context, check.asset_key, partition_key),
         )
     )
+
+
+def last_passed(
+    context: dg.AssetExecutionContext, check: dg.AssetCheckSpec, partition_key: str
+) -> bool:
+    """Whether the check passed when it was last evaluated for a partition, or never was."""
+    history = context.instance.event_log_storage.get_asset_check_execution_history(
+        check.key, _EVALUATIONS_READ
+    )
+    for record in history:
+        evaluation = record.event.dagster_event if record.event else None
+        data = evaluation.event_specific_data if evaluation else None
+        if record.partition == partition_key and isinstance(data, AssetCheckEvaluation):
+            return data.passed
+    return True
 
 
 def _target(

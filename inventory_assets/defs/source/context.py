@@ -1,11 +1,10 @@
-"""The names, resources and partition logging that the assets of one source share."""
+"""The names and resources that the assets of one source share."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -13,7 +12,6 @@ import dagster as dg
 from inventory_assets.config import Source
 from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
-from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.listing.shard_registry import (
@@ -37,15 +35,6 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.store_probe import profile_store
 from inventory_assets.wiring import prices_of
-
-DATA_VERSION_TAG = "dagster/data_version"
-
-StepResult = dg.MaterializeResult[None] | dg.Output[None]
-"""What an asset's step yields at its end."""
-
-_NO_FURTHER_EVENTS = {"__source_asset_observation__": True}
-"""With this metadata, Dagster 1.13 logs no materialization for an output. It is not public API; a
-test checks that each partition is materialized once."""
 
 
 @dataclass(frozen=True)
@@ -280,111 +269,3 @@ class SourceContext:
             with suppress(S3Error):  # the listings will report the error
                 known = profile_store(lister, self.source.prefix, RequestStats())
         return known or AWS
-
-
-def log_partition(
-    context: dg.AssetExecutionContext,
-    key: dg.AssetKey,
-    partition_key: str,
-    data_version: str,
-    metadata: Mapping[str, Any],
-) -> None:
-    """Log the materialization of one partition, with its own data version and metadata.
-
-    In a run over a range of partitions, a returned result would apply to all of them, including
-    failed ones. The step still ends with `step_results`.
-    """
-    context.log_event(
-        dg.AssetMaterialization(
-            asset_key=key,
-            partition=partition_key,
-            metadata=dict(metadata),
-            tags={DATA_VERSION_TAG: data_version},
-        )
-    )
-
-
-def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
-    """The partition keys of a run.
-
-    Raises:
-        dagster.Failure: The run's partition is a date, and the asset is partitioned by shard too.
-    """
-    tags = context.run.tags
-    given = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start") or ""
-    is_by_shard = isinstance(context.assets_def.partitions_def, dg.MultiPartitionsDefinition)
-    if is_by_shard and given and "|" not in given:
-        raise dg.Failure(
-            f"the run's partition {given!r} is a date, and {context.assets_def.key.path[-1]} is "
-            "partitioned by date and shard: one run cannot materialize assets of both kinds; start "
-            "a backfill of them, as *Materialize* in the UI does, or a run for each kind",
-            allow_retries=False,
-        )
-    return tuple(context.partition_keys)
-
-
-def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-    """Yield the outputs of a step whose partitions were logged one by one.
-
-    Without an output, Dagster skips all dependent steps of the run and reports success.
-    """
-    for key in context.selected_asset_keys:
-        yield dg.MaterializeResult(asset_key=key, metadata=_NO_FURTHER_EVENTS)
-    for check in context.assets_def.check_specs:
-        if check.key in context.selected_asset_check_keys:
-            yield dg.Output(None, output_name=check.get_python_identifier())
-
-
-def for_each_partition(
-    context: dg.AssetExecutionContext, what: str, process: Callable[[str], Sequence[str]]
-) -> Iterator[StepResult]:
-    """Process each partition of a run; a failed partition does not stop the others.
-
-    Args:
-        context: The context of the run.
-        what: The noun for partitions in messages.
-        process: Processes a partition key and returns the violations of blocking checks.
-
-    Yields:
-        The outputs of `step_results`.
-
-    Raises:
-        dagster.Failure: At the end, if a partition or a blocking check failed.
-    """
-    partition_keys = partitions_of(context)
-    failures: dict[str, Exception] = {}
-    # In order of dates, as a manifest may be the baseline of the next date.
-    for partition_key in sorted(partition_keys):
-        try:
-            with logged_to_run(context.log):
-                violations = process(partition_key)
-        except (InventoryError, OSError) as error:
-            context.log.error(f"{partition_key}: {error}")
-            failures[partition_key] = error
-        else:
-            if violations:
-                failures[partition_key] = blocking_checks_failed(violations)
-    if failures:
-        done = len(partition_keys) - len(failures)
-        raise partition_failure(what, failures, done, "the others are kept")
-    yield from step_results(context)
-
-
-def blocking_checks_failed(violations: Sequence[str]) -> InventoryError:
-    """The error that keeps dependent steps of the same run from using unchecked results."""
-    return InventoryError(f"a blocking check failed: {'; '.join(violations)}")
-
-
-def partition_failure(
-    what: str, failures: Mapping[str, Exception], done: int, advice: str
-) -> dg.Failure:
-    """The failure of a run in which some partitions failed."""
-    lines = [f"{partition_key}: {error}" for partition_key, error in failures.items()]
-    total = len(failures) + done
-    if total > 1:
-        lines.insert(0, f"{len(failures)} of {total} {what} failed; {advice}")
-    return dg.Failure(
-        description="\n".join(lines),
-        metadata={"failed": dg.MetadataValue.json(sorted(failures)), "done": done},
-        allow_retries=False,
-    )

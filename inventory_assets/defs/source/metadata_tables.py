@@ -1,6 +1,7 @@
-"""Arrow schemas and records, and rows of values, as Dagster's tables."""
+"""Arrow schemas and records, rows of values and prefixes, as Dagster shows them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -12,6 +13,12 @@ PREVIEW_ROWS = 10
 
 ROWS = 20
 """Maximum rows of a table that shows what matters most."""
+
+SHARDS_SHOWN = 10
+"""Shards in a table that fits a screen, such as the largest ones; one row is for all others."""
+
+Metadata = Mapping[str, Any]
+"""What the UI shows of a partition, by name."""
 
 
 def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
@@ -70,3 +77,8 @@ def limited_table(
     if others := len(rows) - len(shown) + more:
         shown.append({**dict.fromkeys(rows[0], ""), column: f"(and {others:,} more)"})
     return table_of_rows(shown)
+
+
+def prefix_label(prefix: str) -> str:
+    """The prefix of a shard; that of the remainder is empty, unless the source has one."""
+    return printable(prefix) or "(all other keys)"

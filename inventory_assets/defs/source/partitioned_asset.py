@@ -6,7 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from inventory_assets.defs.source.context import SourceAssets, StepResult
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
+from inventory_assets.defs.source.partition_steps import StepResult
 from inventory_assets.defs.source.partitions import PARTITION_TAGS
 
 SHARDS_TAG = "inventory_assets/shards_of"
@@ -108,4 +110,4 @@ def _require_shards(assets: SourceAssets, context: dg.AssetExecutionContext) -> 
     work = assets.bind(context.resources, context.instance)
     for shard_key in named:
         if shard_key and shard_key not in work.shard_keys:
-            raise dg.Failure(work.why_no_shard(shard_key), allow_retries=False)
+            raise ExpectedFailure(work.why_no_shard(shard_key))

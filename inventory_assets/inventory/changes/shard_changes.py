@@ -15,6 +15,7 @@ from inventory_assets.inventory.changes.sorted_diff import (
     Change,
     diff_sorted,
 )
+from inventory_assets.inventory.errors import ChangesDoNotReconcile
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.current import count_current, read_current
@@ -133,6 +134,7 @@ def publish_changes(
 
     Raises:
         CorruptRecord: A part is missing or damaged.
+        ChangesDoNotReconcile: The changes do not lead from the baseline to the snapshot.
     """
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
@@ -162,9 +164,31 @@ def publish_changes(
         created_at=now,
         unreadable=tuple(unread.found),
     )
+    if changes.balance_violation:
+        raise ChangesDoNotReconcile(
+            f"the changes of {snapshot.shard.prefix!r} on {snapshot.day} do not reconcile and were "
+            f"not published: {changes.balance_violation}; list the shard again, and verify the "
+            f"inventory of {changes.baseline_day} (`inventory verify`)"
+        )
     key = layout.changes(snapshot.day, snapshot.shard.prefix)
     publish(store, CHANGES.file(key, changes))
     return changes
+
+
+def unreconciled_shards(
+    store: Store, layout: Layout, day: date, prefixes: Iterable[str]
+) -> list[str]:
+    """The shards whose counts do not add up; a sum over all of them could hide two.
+
+    Raises:
+        CorruptRecord: A record is damaged.
+    """
+    found = []
+    for prefix in prefixes:
+        changes = read_changes(store, layout, day, prefix)
+        if changes is not None and changes.balance_violation:
+            found.append(f"{prefix!r}: {changes.balance_violation}")
+    return found
 
 
 def read_changes(store: Store, layout: Layout, day: date, prefix: str) -> Changes | None:

@@ -45,7 +45,8 @@ from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+from inventory_assets.scan.prefix_discovery import discover
+from inventory_assets.scan.prefix_search import ShardBounds
 from inventory_assets.scan.validation.object_versions import Versions
 
 LOG = logging.getLogger(__name__)

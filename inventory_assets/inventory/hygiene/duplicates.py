@@ -20,7 +20,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.hygiene.part_findings import Tally, TallyBuilder, row_groups
+from inventory_assets.inventory.hygiene.findings import Tally
+from inventory_assets.inventory.hygiene.findings_builder import TallyBuilder
+from inventory_assets.inventory.hygiene.part_findings import row_groups
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.schema import VERSION_COLUMNS, are_current, has_versions
 from inventory_assets.inventory.storage.store import Store

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.hygiene.part_findings import StorageTotal
+from inventory_assets.inventory.hygiene.findings import StorageTotal
 from inventory_assets.inventory.hygiene.report import PriceTable, StoragePrice
-from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
+from inventory_assets.inventory.parts.schema import listed_classes
 from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.pricing.storage_cost import rates_of, storage_usd
 
@@ -37,10 +37,10 @@ def minimum_bytes(prices: Prices) -> Mapping[str, int]:
 
 
 def _rows(totals: Sequence[StorageTotal]) -> pa.Table:
-    classes = ["" if t.storage_class == NO_STORAGE_CLASS else t.storage_class for t in totals]
+    classes = pa.array([total.storage_class for total in totals], pa.string())
     return pa.table(
         {
-            "storage_class": pa.array(classes, pa.string()),
+            "storage_class": listed_classes(classes),
             "objects": pa.array([total.objects for total in totals], pa.int64()),
             "bytes": pa.array([total.bytes for total in totals], pa.int64()),
         }

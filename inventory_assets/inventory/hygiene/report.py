@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from inventory_assets.inventory.hygiene.odd_keys import ODD_KEYS
-from inventory_assets.inventory.hygiene.part_findings import (
+from inventory_assets.inventory.hygiene.findings import (
     HIDING_NOTHING,
     NONCURRENT,
     LargeObject,
@@ -13,6 +12,7 @@ from inventory_assets.inventory.hygiene.part_findings import (
     StorageTotal,
     Tally,
 )
+from inventory_assets.inventory.hygiene.odd_keys import ODD_KEYS
 from inventory_assets.inventory.hygiene.prefix_counts import PrefixShare, worst_prefixes
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.record_type import RecordType

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from inventory_assets.errors import printable
-from inventory_assets.inventory.hygiene.part_findings import NONCURRENT
+from inventory_assets.inventory.hygiene.findings import NONCURRENT
 from inventory_assets.inventory.hygiene.prefix_counts import PrefixShare
 from inventory_assets.inventory.hygiene.report import (
     DUPLICATES,

@@ -9,10 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from inventory_assets.inventory.hygiene.part_findings import (
-    EXAMPLES,
-    StorageTotal,
-)
+from inventory_assets.inventory.hygiene.findings import EXAMPLES, StorageTotal
 from inventory_assets.inventory.hygiene.prefix_counts import (
     PrefixCounts,
     PrefixShare,
@@ -26,7 +23,7 @@ from inventory_assets.inventory.hygiene.report import (
     StoragePrice,
     UploadAges,
 )
-from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
+from inventory_assets.inventory.parts.schema import NO_STORAGE_CLASS
 from inventory_assets.inventory.usage.schema import SIZE_BOUNDS
 from inventory_assets.s3.upload_client import Upload, UploadSource
 

@@ -6,7 +6,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.hygiene.part_findings import StorageTotal, Tally
+from inventory_assets.inventory.hygiene.findings import StorageTotal, Tally
 from inventory_assets.inventory.hygiene.prefix_counts import PrefixShare
 from inventory_assets.inventory.hygiene.report import (
     SMALL,

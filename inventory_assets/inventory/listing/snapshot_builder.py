@@ -222,6 +222,7 @@ class SnapshotBuilder(CheckpointedSink):
             versions=self.request.versions,
             profile=self._lister.profile,
             unreadable=resumed.unreadable.joined(self.stats.unreadable),
+            latency=self.stats.latency,
         )
         bucket = self._lister.bucket_config.display_name
         failed_rules = failed_rules_of(snapshot)

@@ -23,6 +23,7 @@ from inventory_assets.inventory.parts.schema import record_schema
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.record_type import RecordType
+from inventory_assets.s3.latency_histogram import NO_LATENCIES, LatencyHistogram, merged
 from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
@@ -106,6 +107,7 @@ class ShardEntry:
         reuse: The parts that its snapshot reuses from the baseline.
         versions: Which versions it holds; None for current objects.
         unreadable: Records of its listing that could not be decoded; its snapshot has the first.
+        latency: The latencies of the requests of the run that finished its listing.
     """
 
     shard: Shard
@@ -119,6 +121,7 @@ class ShardEntry:
     reuse: Reuse = NO_REUSE
     versions: Versions | None = None
     unreadable: int = 0
+    latency: LatencyHistogram = NO_LATENCIES
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -263,6 +266,11 @@ class Manifest:
         for entry in self.shards:
             total.update(entry.faults)
         return dict(sorted(total.items()))
+
+    @property
+    def latency(self) -> LatencyHistogram:
+        """The latencies of the listings' requests."""
+        return merged(entry.latency for entry in self.shards)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -90,6 +90,7 @@ def merge(
                 snapshot.reuse,
                 snapshot.versions,
                 snapshot.unreadable.count,
+                snapshot.latency,
             )
         )
     day = next(iter(snapshots.values())).day

@@ -17,6 +17,7 @@ from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import FileKind, Layout, folder_of
 from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.s3.latency_histogram import NO_LATENCIES, LatencyHistogram
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
@@ -70,6 +71,7 @@ class Snapshot:
         versions: Which versions it holds; None for current objects.
         profile: How the store differs from AWS in listings.
         unreadable: Records of the listing that could not be decoded, and are in no part.
+        latency: The latencies of the requests of the run that finished the listing.
     """
 
     bucket: str
@@ -89,6 +91,7 @@ class Snapshot:
     versions: Versions | None = None
     profile: StoreProfile = AWS
     unreadable: UnreadableRecords = NOTHING_UNREADABLE
+    latency: LatencyHistogram = NO_LATENCIES
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -46,10 +46,11 @@ def metadata_files(store: Store, layout: Layout, manifest: Manifest) -> list[Met
     return sorted(found, key=lambda each: each.part.first_key)
 
 
-def metadata_missing(layout: Layout, day: date, shards: int) -> InventoryNotFound:
-    """The error for shards without metadata."""
+def metadata_missing(layout: Layout, day: date, shards: int | None) -> InventoryNotFound:
+    """The error for shards without metadata; None for those of an inventory that is gone."""
+    of_shards = "" if shards is None else f" of {shards} shard(s)"
     return InventoryNotFound(
-        f"the metadata of {shards} shard(s) of {layout.source} on {day} was not collected, or not "
+        f"the metadata{of_shards} of {layout.source} on {day} was not collected, or not "
         "since they were listed; materialize object_metadata for this date (it needs a table "
         "`metadata` in the configuration of the source)"
     )

@@ -16,14 +16,11 @@ from inventory_assets.inventory.parts.footers import MAGIC, Footers, footer_of
 from inventory_assets.inventory.parts.hashing_file import HashingFile
 from inventory_assets.inventory.parts.parquet_encoding import parquet_writer, with_dictionaries
 from inventory_assets.inventory.parts.part import ClassTotal, Part
-from inventory_assets.inventory.parts.schema import are_current, has_versions
+from inventory_assets.inventory.parts.schema import NO_STORAGE_CLASS, are_current, has_versions
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import unmarked_key
-
-NO_STORAGE_CLASS = "UNKNOWN"
-"""The storage class of objects without one, in totals."""
 
 _COPIED_BYTES = 2**20
 """Bytes to copy from a draft at a time."""

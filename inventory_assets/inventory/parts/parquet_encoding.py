@@ -28,6 +28,8 @@ _BATCH_ROWS = 16_384
 _COLUMN_ENCODING = {
     "key": "DELTA_BYTE_ARRAY",
     "size": "PLAIN",
+    "objects": "PLAIN",
+    "bytes": "PLAIN",
     "last_modified_date": "PLAIN",
     "e_tag": "DELTA_LENGTH_BYTE_ARRAY",
 }
@@ -48,8 +50,8 @@ def parquet_writer(
 
     Args:
         file: A path, or a file open for sequential writing.
-        schema: The schema. A column has the settings of the record's column of the same name, also
-            after `previous_`.
+        schema: The schema, of records or totals. A column has the settings of the record's column
+            of the same name, also after `previous_`.
         encodings: The encodings that may be used.
     """
     of_column = _PLAIN_ENCODING if encodings is Encodings.PLAIN else _COLUMN_ENCODING

@@ -38,6 +38,9 @@ RECORD_SCHEMA = pa.schema(
 )
 """The schema of objects, if versions are not listed."""
 
+NO_STORAGE_CLASS = "UNKNOWN"
+"""The storage class of objects without one, in totals."""
+
 COLUMN_DESCRIPTIONS = {
     "bucket": "The bucket that was listed.",
     "key": "The object's key, byte for byte as S3 holds it.",
@@ -67,6 +70,11 @@ def has_versions(schema: pa.Schema) -> bool:
 def are_current(records: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
     """A mask of the current objects: the latest versions that are no delete markers."""
     return pc.and_not(records.column("is_latest"), records.column("is_delete_marker"))
+
+
+def listed_classes(classes: pa.StringArray) -> pa.StringArray:
+    """The storage classes of totals as in a listing: "" where the store names none."""
+    return pc.if_else(pc.equal(classes, NO_STORAGE_CLASS), "", classes)
 
 
 def to_records(objects: pa.RecordBatch, bucket: str) -> pa.RecordBatch:

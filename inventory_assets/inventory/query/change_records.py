@@ -32,7 +32,8 @@ from inventory_assets.inventory.errors import InventoryNotFound, QueryRefused
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.parts.current import read_current
-from inventory_assets.inventory.storage.layout import Layout, day_of_folder
+from inventory_assets.inventory.query.published_inventory import no_inventory
+from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
@@ -89,7 +90,7 @@ def change_logs_since(store: Store, layout: Layout, since: date) -> list[ChangeL
     first = next_change_log(store, layout, since)
     if newest is None or first is None or first.baseline_day != since:
         if read_manifest(store, layout, since) is None:
-            raise _no_inventory(store, layout, since)
+            raise no_inventory(store, layout, since)
         if newest is None or first is None:
             return []
         raise InventoryNotFound(_outdated(store, layout, first, since))
@@ -191,7 +192,7 @@ def _present_log(store: Store, layout: Layout, day: date) -> ChangeLog:
     log = read_change_log(store, layout, day)
     manifest = read_manifest(store, layout, day)
     if manifest is None:
-        raise _no_inventory(store, layout, day)
+        raise no_inventory(store, layout, day)
     if log is None:
         raise _no_log(layout, day)
     if log.manifest_identity != manifest.identity:
@@ -208,12 +209,12 @@ def _log_before(store: Store, layout: Layout, log: ChangeLog, first: date) -> Ch
     day = log.baseline_day
     if day is None or day < first:
         if read_manifest(store, layout, first) is None:
-            raise _no_inventory(store, layout, first)
+            raise no_inventory(store, layout, first)
         raise InventoryNotFound(_outdated(store, layout, log, first))
     before = read_change_log(store, layout, day)
     if before is None:
         if read_manifest(store, layout, day) is None:
-            raise _no_inventory(store, layout, day)
+            raise no_inventory(store, layout, day)
         raise _no_log(layout, day)
     if log.baseline_identity not in (before.manifest_identity, None):
         raise InventoryNotFound(_outdated(store, layout, log, day))
@@ -233,41 +234,4 @@ def _no_log(layout: Layout, day: date) -> InventoryNotFound:
     return InventoryNotFound(
         f"the change log of {layout.source} for {day} is not there yet; materialize "
         "object_changes and change_log for that date"
-    )
-
-
-def removed_inventory(store: Store, layout: Layout, day: date) -> InventoryNotFound | None:
-    """The error for a date that retention has removed: the next change log was made with it."""
-    later = next_change_log(store, layout, day)
-    if later is None or later.baseline_day != day:
-        return None
-    days = published_days(store, layout)
-    oldest = f"the oldest that is left is that of {days[0]}" if days else "none is left"
-    place = f"{layout.source} under {store.where(layout.base)}"
-    return InventoryNotFound(
-        f"the inventory of {day} of {place} was removed by retention; {oldest}: name a date from "
-        "then on"
-    )
-
-
-def published_days(store: Store, layout: Layout) -> list[date]:
-    """The dates that have an inventory, in order."""
-    return sorted(filter(None, map(day_of_folder, store.list_names(layout.base))))
-
-
-def _no_inventory(store: Store, layout: Layout, day: date) -> InventoryNotFound:
-    """The error for a date that was removed, or never published."""
-    removed = removed_inventory(store, layout, day)
-    if removed:
-        return removed
-    days = published_days(store, layout)
-    place = f"{layout.source} under {store.where(layout.base)}"
-    if days and day < days[0]:
-        return InventoryNotFound(
-            f"the inventory of {day} of {place} was removed by retention or never published; "
-            f"the oldest that is left is that of {days[0]}: name a date from then on"
-        )
-    return InventoryNotFound(
-        f"no inventory of {place} was published for {day}; materialize inventory_manifest and "
-        "change_log for that date if it was listed, or name another date"
     )

@@ -21,14 +21,7 @@ from inventory_assets.inventory.changes.changed_records import open_changed_reco
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
 from inventory_assets.inventory.errors import InventoryNotFound, PackageMissing, QueryRefused
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import (
-    newest_manifest,
-    read_manifest,
-    read_manifest_as_of,
-)
-from inventory_assets.inventory.metadata.date_metadata import MetadataFile, metadata_files
-from inventory_assets.inventory.metadata.metadata_files import open_metadata
-from inventory_assets.inventory.metadata.schema import METADATA_SCHEMA
+from inventory_assets.inventory.metadata.date_metadata import MetadataFile
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.query.change_records import (
@@ -38,11 +31,12 @@ from inventory_assets.inventory.query.change_records import (
     change_logs_since,
     files_of,
     only_created,
-    published_days,
     read_log,
-    removed_inventory,
 )
 from inventory_assets.inventory.query.listing_folder import parts_of_listing
+from inventory_assets.inventory.query.metadata_frame import metadata_files_of, metadata_frame
+from inventory_assets.inventory.query.parquet_frame import files_dataset, lazy_frame, with_prefix
+from inventory_assets.inventory.query.published_inventory import published_manifest
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
@@ -54,7 +48,6 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
-    import pyarrow.dataset as ds
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,16 +156,8 @@ class Dataset:
 
     def scan(self) -> "pl.LazyFrame":
         """A Polars LazyFrame; filters and selections on it are pushed down to the files."""
-        import polars as pl
-
-        if not self.parts:
-            return pl.LazyFrame(self.schema.empty_table())
-        if self.paths:
-            # Names may contain characters of glob patterns and Hive partitions.
-            frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
-        else:
-            frame = pl.scan_pyarrow_dataset(self._arrow_dataset())
-        return self._with_prefix_only(frame)
+        keys = [part.key for part in self.parts]
+        return with_prefix(lazy_frame(self.store, keys, self.schema, self._open_parts), self.prefix)
 
     def relation(self, connection: "duckdb.DuckDBPyConnection") -> "duckdb.DuckDBPyRelation":
         """A DuckDB relation; filters and projections on it are pushed down to the files.
@@ -189,7 +174,7 @@ class Dataset:
             files = [glob.escape(str(path)) for path in self.paths]
             relation = connection.read_parquet(files, hive_partitioning=False)
         else:
-            relation = connection.from_arrow(self._arrow_dataset())
+            relation = connection.from_arrow(files_dataset(self._open_parts(), self.schema))
         if not self.prefix:
             return relation
         bounds = (self.prefix, KeyRange.of_prefix(self.prefix).until)
@@ -236,15 +221,11 @@ class Dataset:
         return usage
 
     def _scan_usage(self, table: UsageTable, schema: pa.Schema) -> "pl.LazyFrame":
-        import polars as pl
+        def open_files() -> list[pa.NativeFile]:
+            return [open_table(self.store, table.key)]
 
-        store = self.store
-        if isinstance(store, LocalStore):
-            frame = pl.scan_parquet(store.path(table.key), glob=False, hive_partitioning=False)
-        else:
-            opened = [open_table(store, table.key)]
-            frame = pl.scan_pyarrow_dataset(files_dataset(opened, schema))
-        return self._with_prefix_only(frame, "prefix")
+        frame = lazy_frame(self.store, [table.key], schema, open_files)
+        return with_prefix(frame, self.prefix, "prefix")
 
     def metadata(self) -> "pl.LazyFrame":
         """What was asked of each object of the inventory, with `METADATA_SCHEMA`.
@@ -258,45 +239,16 @@ class Dataset:
                 or not since they were listed.
             QueryRefused: The dataset is no inventory of a source.
         """
-        import polars as pl
-
-        files = self.metadata_files()
-        frames = [self._scan_metadata([each for each in files if not each.excluded])]
-        for each in files:
-            if each.excluded:
-                of_others = [pl.col("key").str.starts_with(prefix) for prefix in each.excluded]
-                frames.append(self._scan_metadata([each]).filter(~pl.any_horizontal(of_others)))
-        frame = frames[0] if len(frames) == 1 else pl.concat(frames)
-        return self._with_prefix_only(frame)
+        return metadata_frame(self.store, self.metadata_files(), self.prefix)
 
     def metadata_files(self) -> list[MetadataFile]:
         """The files of `metadata`, without those that have no key with the prefix; raises alike."""
-        manifest = None
-        if self.layout is not None and self.day is not None and self.identity is not None:
-            manifest = read_manifest_as_of(self.store, self.layout, self.day, self.identity)
-        if self.layout is None or manifest is None:
+        if self.layout is None or self.day is None or self.identity is None:
             raise QueryRefused(
                 "this dataset is no inventory of a source, so it has no metadata; open a source's "
                 "folder"
             )
-        within = KeyRange.of_prefix(self.prefix)
-        return [
-            each
-            for each in metadata_files(self.store, self.layout, manifest)
-            if each.part.first_key <= within.until and each.part.last_key > within.after
-        ]
-
-    def _scan_metadata(self, files: Sequence[MetadataFile]) -> "pl.LazyFrame":
-        import polars as pl
-
-        store = self.store
-        if not files:
-            return pl.LazyFrame(METADATA_SCHEMA.empty_table())
-        if isinstance(store, LocalStore):
-            paths = [store.path(each.part.file) for each in files]
-            return pl.scan_parquet(paths, glob=False, hive_partitioning=False)
-        opened = [open_metadata(store, each.part.file) for each in files]
-        return pl.scan_pyarrow_dataset(files_dataset(opened, METADATA_SCHEMA))
+        return metadata_files_of(self.store, self.layout, self.day, self.identity, self.prefix)
 
     def changes(self, days: Days) -> "pl.LazyFrame":
         """What changed on a date of the source, or on the dates of a range.
@@ -367,65 +319,15 @@ class Dataset:
             yield from read_log(self.store, log, within)
 
     def _scan_logs(self, logs: Sequence[ChangeLog]) -> "pl.LazyFrame":
-        import polars as pl
-
         keys = files_of(logs)
-        store = self.store
-        if not keys:
-            frame = pl.LazyFrame(CHANGE_SCHEMA.empty_table())
-        elif isinstance(store, LocalStore):
-            paths = [store.path(key) for key in keys]
-            frame = pl.scan_parquet(paths, glob=False, hive_partitioning=False)
-        else:
-            opened = [open_changed_records(store, key) for key in keys]
-            frame = pl.scan_pyarrow_dataset(files_dataset(opened, CHANGE_SCHEMA))
-        return self._with_prefix_only(frame)
 
-    def _with_prefix_only(self, frame: "pl.LazyFrame", column: str = "key") -> "pl.LazyFrame":
-        import polars as pl
+        def open_files() -> list[pa.NativeFile]:
+            return [open_changed_records(self.store, key) for key in keys]
 
-        if not self.prefix:
-            return frame
-        last = KeyRange.of_prefix(self.prefix).until
-        return frame.filter(pl.col(column) >= self.prefix, pl.col(column) <= last)
+        return with_prefix(lazy_frame(self.store, keys, CHANGE_SCHEMA, open_files), self.prefix)
 
-    def _arrow_dataset(self) -> "ds.Dataset":
-        return files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
-
-
-def files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
-    """A dataset that reads through the store, so that engines need no credentials."""
-    import pyarrow.dataset as ds
-
-    parquet = ds.ParquetFileFormat()
-    fragments = [parquet.make_fragment(file) for file in files]
-    return ds.FileSystemDataset(fragments, schema, parquet)
-
-
-def published_manifest(store: Store, layout: Layout, day: date | None = None) -> Manifest:
-    """The manifest of a date, or the newest manifest.
-
-    Raises:
-        InventoryNotFound: No inventory was published.
-    """
-    manifest = (
-        newest_manifest(store, layout, before=date.max)
-        if day is None
-        else read_manifest(store, layout, day)
-    )
-    if manifest is None:
-        removed = removed_inventory(store, layout, day) if day else None
-        if removed:
-            raise removed
-        days = published_days(store, layout) if day else []
-        is_early = day is not None and bool(days) and day < days[0]
-        kept = f", or, if it was removed, name a date from {days[0]} on" if is_early else ""
-        of_day = f"for {day}" if day else "yet"
-        raise InventoryNotFound(
-            f"no inventory of {layout.source} was published {of_day} under "
-            f"{store.where(layout.base)}; materialize inventory_manifest first{kept}"
-        )
-    return manifest
+    def _open_parts(self) -> list[pa.NativeFile]:
+        return [open_part(self.store, part) for part in self.parts]
 
 
 def connect() -> "duckdb.DuckDBPyConnection":

@@ -25,7 +25,8 @@ from inventory_assets.inventory.metadata.date_metadata import MetadataFile
 from inventory_assets.inventory.metadata.metadata_files import open_metadata
 from inventory_assets.inventory.metadata.schema import METADATA_SCHEMA
 from inventory_assets.inventory.query.change_records import files_of
-from inventory_assets.inventory.query.dataset import Dataset, files_dataset
+from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.query.parquet_frame import files_dataset
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store

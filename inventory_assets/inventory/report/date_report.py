@@ -35,6 +35,7 @@ from inventory_assets.inventory.report.usage_rows import (
     age_table,
     class_rows,
     current_total,
+    most_changed,
     prefix_rows,
 )
 from inventory_assets.inventory.storage.layout import Layout
@@ -209,7 +210,7 @@ def _changes(
         text.append(f"Objects compared with those of {log.baseline_day}, by key and ETag.")
         counts = [[change.value, count] for change, count in log.counts.items()]
         tables["Changed objects"] = Table(["change", "objects"], counts)
-    changed = _most_changed(rows)
+    changed = most_changed(rows)
     if changed and compared_with:
         tables[f"The prefixes that changed most since {compared_with}"] = Table(
             ["prefix", "objects more", "more bytes"],
@@ -221,15 +222,6 @@ def _changes(
         )
     if tables:
         yield Section("What changed", text, tables)
-
-
-def _most_changed(rows: list[PrefixRow]) -> list[PrefixRow]:
-    """Prefixes that grew or shrank, most bytes first, without those that one beneath explains."""
-    change = {row.prefix: (row.objects_change, row.bytes_change) for row in rows}
-    below = [row for row in rows if row.prefix]
-    explained = {row.parent for row in below if change[row.prefix] == change[row.parent]}
-    changed = [row for row in below if row.bytes_change and row.prefix not in explained]
-    return sorted(changed, key=lambda row: (-abs(row.bytes_change or 0), row.prefix))
 
 
 def _checks(store: Store, manifest: Manifest, usage: DateUsage) -> Iterator[Check]:

@@ -2,11 +2,7 @@
 
 from collections.abc import Sequence
 
-from inventory_assets.inventory.hygiene.part_findings import (
-    HIDING_NOTHING,
-    NONCURRENT,
-    LargeObject,
-)
+from inventory_assets.inventory.hygiene.findings import HIDING_NOTHING, NONCURRENT, LargeObject
 from inventory_assets.inventory.hygiene.prefix_counts import PrefixShare
 from inventory_assets.inventory.hygiene.report import (
     DUPLICATES,

@@ -18,6 +18,15 @@ MAX_PANELS = 60
 MAX_TILES = 18
 """The tiles of a panel; smaller prefixes share one tile."""
 
+FEW_TILES = 8
+"""With fewer tiles, a large one is replaced by those of its prefixes, so that a panel says more."""
+
+LARGE_TILE = 0.25
+"""The share of a panel from which a tile is large."""
+
+COVERED = 0.9
+"""The share of a large tile that its prefixes must have to replace it."""
+
 ASPECT = 16 / 9
 """Width by height of a panel."""
 
@@ -96,7 +105,8 @@ def panels_of(rows: Sequence[PrefixRow]) -> list[Panel]:
     """The panels of prefixes, the whole inventory first.
 
     The largest prefixes are opened first, up to `MAX_PANELS`. A prefix whose objects are all in one
-    prefix beneath it is shown as that one.
+    prefix beneath it is shown as that one. Where there are few tiles, those of the prefixes beneath
+    replace a large one.
 
     Args:
         rows: The prefixes; each one's parents are among them, up to the whole inventory, "".
@@ -115,7 +125,7 @@ def panels_of(rows: Sequence[PrefixRow]) -> list[Panel]:
     opened: dict[str, int] = {}
     while waiting and len(panels) < MAX_PANELS:
         _, _, row, trail = heappop(waiting)
-        beneath = [_only_child(child, children) for child in children[row.prefix]]
+        beneath = _shown_beneath(row, children)
         panel = Panel(len(panels), row, trail, tuple(_tiles(row, beneath)))
         opened[row.prefix] = panel.number
         panels.append(panel)
@@ -191,6 +201,26 @@ def _lay_out(areas: Sequence[float], free: _Free) -> tuple[list[Rectangle], _Fre
     if is_wide:
         return places, (left + thickness, top, width - thickness, height)
     return places, (left, top + thickness, width, height - thickness)
+
+
+def _shown_beneath(row: PrefixRow, children: dict[str, list[PrefixRow]]) -> list[PrefixRow]:
+    """The prefixes whose tiles a panel has; none is beneath another."""
+    beneath = [_only_child(child, children) for child in children[row.prefix]]
+    whole = _weight(row.total)
+    while len(beneath) < FEW_TILES:
+        replaced = [
+            (child, within)
+            for child in beneath
+            if _weight(child.total) >= LARGE_TILE * whole
+            and (within := children.get(child.prefix, []))
+            and sum(_weight(each.total) for each in within) >= COVERED * _weight(child.total)
+        ]
+        if not replaced:
+            break
+        child, within = max(replaced, key=lambda pair: _weight(pair[0].total))
+        beneath = [each for each in beneath if each is not child]
+        beneath += [_only_child(each, children) for each in within]
+    return beneath
 
 
 def _only_child(row: PrefixRow, children: dict[str, list[PrefixRow]]) -> PrefixRow:

@@ -1,6 +1,6 @@
 """What the report shows of a usage table: prefixes, storage classes, ages and sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import polars as pl
@@ -25,6 +25,9 @@ LastModified, so an age is right to a month."""
 
 UNKNOWN_AGE = "unknown"
 
+_EXPLAINING_SHARE = 0.9
+"""A prefix that changed by so much of the change of the one above, give or take, explains it."""
+
 
 def prefix_rows(prefixes: pa.Table, usage: pa.Table) -> list[PrefixRow]:
     """The rows of the prefixes, in byte order.
@@ -46,6 +49,20 @@ def prefix_rows(prefixes: pa.Table, usage: pa.Table) -> list[PrefixRow]:
         )
         for prefix, objects, size, usd, objects_change, bytes_change in rows
     ]
+
+
+def most_changed(rows: Sequence[PrefixRow]) -> list[PrefixRow]:
+    """Prefixes that grew or shrank, most bytes first, without those that one beneath explains."""
+    change = {row.prefix: row.bytes_change or 0 for row in rows}
+    below = [row for row in rows if row.prefix]
+    explained = {
+        row.parent
+        for row in below
+        if abs(change[row.prefix] - change[row.parent])
+        <= (1 - _EXPLAINING_SHARE) * abs(change[row.parent])
+    }
+    changed = [row for row in below if row.bytes_change and row.prefix not in explained]
+    return sorted(changed, key=lambda row: (-abs(row.bytes_change or 0), row.prefix))
 
 
 def current_total(prefixes: pa.Table) -> Total | None:

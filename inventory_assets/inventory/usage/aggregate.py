@@ -3,14 +3,13 @@
 `keeping.py` says which prefixes are kept, and why pruning the pieces does not change the result.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from inventory_assets.inventory.usage.aggregate_rows import CODE_MASK, Rows, rolled_up, sum_rows
 from inventory_assets.inventory.usage.dimensions import (
     CODE_BITS,
     Dimensions,
@@ -19,7 +18,7 @@ from inventory_assets.inventory.usage.dimensions import (
     sizes_of,
 )
 from inventory_assets.inventory.usage.keeping import KEEP, KeepRule
-from inventory_assets.inventory.usage.prefix_tree import PrefixTree, SortedKeys
+from inventory_assets.inventory.usage.prefix_tree import PrefixTree, SortedKeys, rows_to_compare
 from inventory_assets.inventory.usage.schema import MAX_DEPTH, USAGE_SCHEMA
 
 BATCH_ROWS = 65_536
@@ -31,66 +30,8 @@ BATCH_KEY_BYTES = 2**22
 BATCH_PREFIXES = 2**19
 """Prefixes of all keys that are aggregated at a time, which bounds memory where keys are deep."""
 
-_MIN_PENDING_BYTES = 2**25
+_MIN_PENDING_BYTES = 2**23
 """Bytes of rows and prefixes that may be added before prefixes are dropped again."""
-
-_CODE_MASK = (1 << CODE_BITS) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """Rows of an aggregate, ascending.
-
-    Attributes:
-        places: The number of the prefix, followed by the code of the other columns.
-        objects: Records.
-        bytes: Their sizes.
-    """
-
-    places: Ints
-    objects: Ints
-    bytes: Ints
-
-    @property
-    def nbytes(self) -> int:
-        """The memory that the rows take."""
-        return self.places.nbytes + self.objects.nbytes + self.bytes.nbytes
-
-    @property
-    def prefixes(self) -> Ints:
-        """The number of each row's prefix."""
-        return self.places >> CODE_BITS
-
-    def at(self, chosen: npt.NDArray[np.bool_]) -> "_Rows":
-        """Some of the rows."""
-        return _Rows(self.places[chosen], self.objects[chosen], self.bytes[chosen])
-
-    def moved(self, prefixes: Ints) -> "_Rows":
-        """The rows, with the number of each prefix replaced by the one at its index."""
-        places = (prefixes[self.prefixes] << CODE_BITS) | (self.places & _CODE_MASK)
-        return _Rows(places, self.objects, self.bytes)
-
-    def totals(self, prefixes: int) -> tuple[Ints, Ints]:
-        """Records and bytes of each of so many prefixes; the rows are those of `_sum`."""
-        bounds = np.searchsorted(self.prefixes, np.arange(prefixes + 1))
-        sums = (np.concatenate([[0], np.cumsum(each)]) for each in (self.objects, self.bytes))
-        objects, sizes = (each[bounds[1:]] - each[bounds[:-1]] for each in sums)
-        return objects, sizes
-
-
-def _sum(pieces: Sequence[_Rows]) -> _Rows:
-    """All rows in order, those of equal places added."""
-    places = np.concatenate([each.places for each in pieces])
-    order = np.argsort(places)
-    places = places[order]
-    starts = np.flatnonzero(np.append(True, places[1:] != places[:-1])[: len(places)])
-    if not len(starts):
-        return _Rows(places, places, places)
-    return _Rows(
-        places[starts],
-        np.add.reduceat(np.concatenate([each.objects for each in pieces])[order], starts),
-        np.add.reduceat(np.concatenate([each.bytes for each in pieces])[order], starts),
-    )
 
 
 class UsageAggregate:
@@ -107,7 +48,7 @@ class UsageAggregate:
         self._within = within
         self._dimensions = Dimensions()
         self._prefixes: list[pa.StringArray] = []
-        self._rows: list[_Rows] = []
+        self._rows: list[Rows] = []
         self._count = 0
         self._pending_bytes = 0
         self._most_pending_bytes = _MIN_PENDING_BYTES
@@ -129,7 +70,9 @@ class UsageAggregate:
             self._add_batch(batch)
 
     def _add_batch(self, batch: pa.RecordBatch) -> None:
-        keys = SortedKeys.of(batch.column("key"))
+        # Of keys with the same last prefix as the one before, most are left out.
+        chosen = rows_to_compare(batch.column("key"))
+        keys = SortedKeys.of(batch.column("key").take(pa.array(chosen)))
         if keys.depths.sum() > BATCH_PREFIXES and batch.num_rows > 1:
             half = batch.num_rows // 2
             self._add_batch(batch.slice(0, half))
@@ -137,33 +80,30 @@ class UsageAggregate:
             return
         tree = PrefixTree.of(keys)
         sizes = sizes_of(batch)
+        bounds = np.append(chosen, batch.num_rows)
+        firsts, ends = bounds[tree.rows], bounds[tree.ends]
         before = np.concatenate([[0], np.cumsum(sizes)])
-        totals = tree.ends - tree.rows, before[tree.ends] - before[tree.rows]
-        kept = self._rule.kept(*totals, self._within)
+        kept = self._rule.kept(ends - firsts, before[ends] - before[firsts], self._within)
         # The prefixes of the first key come first; those of the last key end last.
         kept[: keys.depths[0] + 1] = True
-        kept |= tree.ends == batch.num_rows
+        kept |= ends == batch.num_rows
         numbers = np.flatnonzero(kept)
         # Each record counts in its deepest kept prefix, which is added to its ancestors.
         nearest = np.where(kept, np.cumsum(kept) - 1, 0)
         for depth in range(1, int(tree.depths.max()) + 1):
             at = np.flatnonzero((tree.depths == depth) & ~kept)
             nearest[at] = nearest[tree.parents[at]]
-        codes = self._dimensions.codes(batch, sizes)
-        own = _sum(
-            [
-                _Rows(
-                    (nearest[tree.deepest] << CODE_BITS) | codes,
-                    np.ones(batch.num_rows, np.int64),
-                    sizes,
-                )
-            ]
+        rows = rolled_up(
+            np.repeat(nearest[tree.deepest], np.diff(bounds)),
+            self._dimensions.codes(batch, sizes),
+            sizes,
+            tree.depths[numbers],
+            nearest[tree.parents[numbers]],
+            np.searchsorted(tree.rows[numbers], tree.ends[numbers]),
         )
-        depths = tree.depths[numbers]
-        parents = nearest[tree.parents[numbers]]
         self._add(
-            keys.prefixes(tree.rows[numbers], depths),
-            _rolled_up(own, depths, parents),
+            keys.prefixes(tree.rows[numbers], tree.depths[numbers]),
+            rows,
             batch.column("key")[0].as_py(),
             batch.column("key")[-1].as_py(),
         )
@@ -182,9 +122,9 @@ class UsageAggregate:
         numbers = prefixes.indices.to_numpy().astype(np.int64)
         places = (numbers << CODE_BITS) | self._dimensions.codes_of_rows(rows)
         objects, sizes = (rows.column(name).to_numpy() for name in ("objects", "bytes"))
-        self._add(prefixes.dictionary, _Rows(places, objects, sizes), first_key, last_key)
+        self._add(prefixes.dictionary, Rows(places, objects, sizes), first_key, last_key)
 
-    def _add(self, prefixes: pa.StringArray, rows: _Rows, first_key: str, last_key: str) -> None:
+    def _add(self, prefixes: pa.StringArray, rows: Rows, first_key: str, last_key: str) -> None:
         """Add a piece with all prefixes of its first and last key."""
         first, last = path_of(first_key), path_of(last_key)
         shared = sum(1 for mine, other in zip(self._path, first, strict=False) if mine == other)
@@ -206,7 +146,7 @@ class UsageAggregate:
 
     def _prune(self) -> None:
         """Drop the prefixes that the rule does not keep in the records so far."""
-        rows = _sum(self._rows)
+        rows = sum_rows(self._rows)
         kept = self._rule.kept(*rows.totals(self._count), self._within)
         kept[: self._first_path] = True
         kept[self._path_numbers] = True
@@ -227,7 +167,7 @@ class UsageAggregate:
         self._prune()
         (rows,) = self._rows
         prefixes = pa.chunked_array(self._prefixes, pa.string()).combine_chunks()
-        codes = self._dimensions.sorted_codes(rows.places & _CODE_MASK)
+        codes = self._dimensions.sorted_codes(rows.places & CODE_MASK)
         order = np.argsort((rows.prefixes << CODE_BITS) | codes)
         numbers = pa.array(rows.prefixes[order])
         depths = pc.count_substring(prefixes, "/")
@@ -262,21 +202,3 @@ def _slices(records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         batch = batch.slice(0, max(fitting, 1))
         yield batch
         start += batch.num_rows
-
-
-def _rolled_up(own: _Rows, depths: Ints, parents: Ints) -> _Rows:
-    """Add the rows of each prefix to those of its ancestors.
-
-    Args:
-        own: The rows of the records that are in no deeper prefix.
-        depths: The depth of each prefix.
-        parents: The number of the parent of each prefix.
-    """
-    found = []
-    depth_of_row = depths[own.prefixes]
-    carried = own.at(np.zeros(len(own.places), np.bool_))
-    for depth in range(int(depths.max()), -1, -1):
-        current = _sum([own.at(depth_of_row == depth), carried])
-        found.append(current)
-        carried = current.moved(parents)
-    return _sum(found)

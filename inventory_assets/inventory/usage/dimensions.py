@@ -1,13 +1,15 @@
 """What records are grouped by besides their prefix, packed into one integer for each record."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
-from inventory_assets.inventory.parts.schema import has_versions
+from inventory_assets.inventory.parts.schema import NO_STORAGE_CLASS, has_versions
 from inventory_assets.inventory.usage.schema import SIZE_BOUNDS, State
 
 Ints = npt.NDArray[np.int64]
@@ -32,9 +34,49 @@ _FIRST_MONTH = np.datetime64("0001-01", "M").astype(np.int64)
 
 _NO_MONTH = (1 << _MONTH_BITS) - 1
 _DAY_MS = 86_400_000
-_BAND_BOUNDS = np.array(SIZE_BOUNDS, np.int64)
+_MOST_NUMBERS = 2**16
+"""The most numbers of which each may stand for a code. Without a limit, a batch with a time in the
+year 1 and another in 9999 would have millions."""
+
 _NO_CLASS = ""
 """The storage class of delete markers, which have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The codes of records, of which few differ.
+
+    Attributes:
+        indices: For each record, the index of its code.
+        distinct: All codes that occur, ascending.
+    """
+
+    indices: Ints
+    distinct: Ints
+
+    @classmethod
+    def of(cls, classes: Ints, bands: Ints, months: Ints, states: Ints) -> Self:
+        """Encode columns; at least one record."""
+        first = int(months.min())
+        known = months[months != _NO_MONTH]
+        after = int(known.max()) + 1 if len(known) else first
+        # A number for each combination of what occurs, in the order of the codes.
+        radixes = (int(classes.max()) + 1, len(SIZE_BOUNDS) + 1, after - first + 1, len(_STATES))
+        count = int(np.prod(radixes))
+        if count > _MOST_NUMBERS:
+            distinct, indices = np.unique(
+                _packed(classes, bands, months, states), return_inverse=True
+            )
+            return cls(indices, distinct)
+        numbers = classes * radixes[1] + bands
+        numbers = numbers * radixes[2] + np.minimum(months, after) - first
+        numbers = numbers * radixes[3] + states
+        occurring = np.flatnonzero(np.bincount(numbers, minlength=count))
+        index_of = np.zeros(count, np.int64)
+        index_of[occurring] = np.arange(len(occurring))
+        class_of, band_of, month_of, state_of = np.unravel_index(occurring, radixes)
+        month_of = np.where(month_of == after - first, _NO_MONTH, month_of + first)
+        return cls(index_of[numbers], _packed(class_of, band_of, month_of, state_of))
 
 
 class Dimensions:
@@ -46,37 +88,36 @@ class Dimensions:
     def __init__(self) -> None:
         self._classes: dict[str, int] = {}
 
-    def codes(self, records: pa.RecordBatch, sizes: Ints) -> Ints:
+    def codes(self, records: pa.RecordBatch, sizes: Ints) -> Codes:
         """The code of each record.
 
         Args:
-            records: Records with at least the columns of `RECORD_COLUMNS`.
+            records: At least one record, with at least the columns of `RECORD_COLUMNS`.
             sizes: Their sizes in bytes; 0 where they have none.
 
         Raises:
             CorruptRecord: There are more storage classes than any store has.
         """
         states = _states_of(records)
-        bands = np.searchsorted(_BAND_BOUNDS, sizes, side="right")
+        bands = np.zeros(len(sizes), np.int8)
+        for bound in SIZE_BOUNDS:  # faster than a binary search for each size
+            bands += sizes >= bound
         months = _months_of(records.column("last_modified_date"))
         classes = self._classes_of(encoded(records.column("storage_class")), NO_STORAGE_CLASS)
         is_marker = states == _STATES.index(State.DELETE_MARKER)
         if is_marker.any():
             classes = np.where(is_marker, self._number(_NO_CLASS), classes)
-        return _packed(classes, bands, months, states)
+        return Codes.of(classes, bands.astype(np.int64), months, states)
 
     def codes_of_rows(self, rows: pa.Table) -> Ints:
         """The code of each row of an aggregate, with `USAGE_SCHEMA`."""
-        months = rows.column("month").combine_chunks().cast(pa.int32())
-        days = pc.fill_null(months, 0).to_numpy().astype("datetime64[D]")
-        numbers = days.astype("datetime64[M]").astype(np.int64) - _FIRST_MONTH
-        numbers = np.where(months.is_null().to_numpy(zero_copy_only=False), _NO_MONTH, numbers)
+        days = rows.column("month").combine_chunks().cast(pa.int32())
         states = encoded(rows.column("state"))
         numbers_of = [_STATES.index(State(name)) for name in states.dictionary.to_pylist()]
         return _packed(
             self._classes_of(encoded(rows.column("storage_class")), _NO_CLASS),
             rows.column("size_band").to_numpy().astype(np.int64),
-            numbers,
+            _numbers_of_months(days),
             np.array(numbers_of, np.int64)[states.indices.to_numpy()],
         )
 
@@ -153,14 +194,20 @@ def _states_of(records: pa.RecordBatch) -> Ints:
 
 
 def _months_of(times: pa.TimestampArray) -> Ints:
-    milliseconds = times.cast(pa.int64())
+    return _numbers_of_months(times.cast(pa.int64()), _DAY_MS)
+
+
+def _numbers_of_months(times: pa.Array, a_day: int = 1) -> Ints:
+    """The numbers of the months of times, which are counted from 1970 on."""
     is_null = None
-    if milliseconds.null_count:
-        is_null = milliseconds.is_null().to_numpy(zero_copy_only=False)
-        milliseconds = milliseconds.fill_null(0)
-    days: Ints = milliseconds.to_numpy() // _DAY_MS
+    if times.null_count:
+        is_null = times.is_null().to_numpy(zero_copy_only=False)
+        times = times.fill_null(0)
+    days = times.to_numpy()
+    if a_day > 1:
+        days = days // a_day
     if not len(days):
-        return days
+        return np.empty(0, np.int64)
     # Few days occur; converting each of them once is faster than converting each record.
     first = days.min()
     calendar = np.arange(first, days.max() + 1).astype("datetime64[D]")

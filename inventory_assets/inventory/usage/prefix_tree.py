@@ -15,6 +15,7 @@ from inventory_assets.inventory.usage.dimensions import Ints
 from inventory_assets.inventory.usage.schema import MAX_DEPTH
 
 _SLASH = ord("/")
+_NO_BYTES = np.zeros(0, np.uint8)
 _WORD = 8
 """Bytes that are compared at a time."""
 
@@ -22,12 +23,115 @@ _BLOCK = 16
 """Keys of which the first and the last are compared before those between."""
 
 
+def _bytes_of(keys: pa.StringArray) -> tuple[Ints, npt.NDArray[np.uint8]]:
+    """Where each key starts in the bytes of all, with the end of the last one, and these bytes."""
+    _, offsets, buffer = keys.buffers()
+    starts = np.frombuffer(offsets, np.int32, len(keys) + 1, 4 * keys.offset).astype(np.int64)
+    size = int(starts[-1] - starts[0])
+    data = np.frombuffer(buffer, np.uint8, size, int(starts[0])) if size else _NO_BYTES
+    return starts - starts[0], data
+
+
+def rows_to_compare(keys: pa.StringArray) -> Ints:
+    """The rows of sorted keys without those that surely have the last prefix of the row before.
+
+    Slashes are counted in blocks of keys. What the first and the last key of a block share, all of
+    its keys share. If there are no other slashes in the block, its keys have the same last prefix.
+
+    Args:
+        keys: The keys, at least one.
+    """
+    ends = np.append(np.arange(0, len(keys) - 1, _BLOCK), len(keys) - 1)
+    starts, data = _bytes_of(keys)
+    lengths = np.diff(starts)[ends]
+    slashes = _Slashes.of(data)
+    common = _common_lengths(data, starts[ends], lengths)
+    firsts = starts[ends[:-1]]
+    shared = slashes.before(firsts + common) - slashes.before(firsts)
+    within = slashes.before(starts[ends[1:] + 1]) - slashes.before(firsts)
+    differs = within != shared * (np.diff(ends) + 1)
+    chosen = np.append(True, np.repeat(differs, np.diff(ends)))
+    return np.flatnonzero(chosen)
+
+
+def _common_lengths(data: npt.NDArray[np.uint8], starts: Ints, lengths: Ints) -> Ints:
+    """The bytes that each of some sorted keys but the first shares with the one before.
+
+    Args:
+        data: The bytes of all keys.
+        starts: Where each of the keys starts, in order.
+        lengths: How many bytes of each key are compared.
+    """
+    most = np.minimum(lengths[1:], lengths[:-1])
+    # What two keys share, all keys between them share.
+    at = np.zeros(len(most), np.int64)
+    if len(most) > _BLOCK:
+        ends = np.append(np.arange(0, len(most), _BLOCK), len(most))
+        at = np.repeat(_common_lengths(data, starts[ends], lengths[ends]), np.diff(ends))
+    common = np.minimum(most, at)
+    active = np.flatnonzero(most > common)
+    left, right = starts[:-1], starts[1:]
+    while len(active):
+        at = common[active]
+        differing = _words_at(data, left[active] + at) ^ _words_at(data, right[active] + at)
+        equal_bytes = np.full(len(active), _WORD)
+        differs = differing != 0
+        lowest = differing[differs]
+        lowest &= ~lowest + np.uint64(1)
+        equal_bytes[differs] = np.log2(lowest.astype(np.float64)).astype(np.int64) // 8
+        common[active] = np.minimum(most[active], at + equal_bytes)
+        active = active[~differs & (at + _WORD < most[active])]
+    return common
+
+
+def _words_at(data: npt.NDArray[np.uint8], places: Ints) -> npt.NDArray[np.uint64]:
+    """The `_WORD` bytes from each place on as a number; zero bytes follow the data."""
+    if len(data) < _WORD:
+        data = np.append(data, np.zeros(_WORD, np.uint8))
+    words: npt.NDArray[np.uint64] = np.ndarray(
+        (len(data) - _WORD + 1,), np.dtype("<u8"), data.data, strides=(1,)
+    )
+    firsts = np.minimum(places, len(words) - 1)
+    found: npt.NDArray[np.uint64] = words[firsts] >> ((places - firsts) * 8).astype(np.uint64)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Slashes:
+    """The places of slashes as bits, to count those before a place.
+
+    Attributes:
+        words: A bit for each byte, in words of 64; the last word is zero.
+        counts: The number of slashes before each word.
+    """
+
+    words: npt.NDArray[np.uint64]
+    counts: Ints
+
+    @classmethod
+    def of(cls, data: npt.NDArray[np.uint8]) -> Self:
+        """Find the slashes of some bytes."""
+        bits = np.packbits(data == _SLASH, bitorder="little")
+        words = np.zeros(len(data) // 64 + 1, np.dtype("<u8"))
+        words.view(np.uint8)[: len(bits)] = bits
+        counts = np.zeros(len(words), np.int64)
+        np.cumsum(np.bitwise_count(words[:-1]), out=counts[1:])
+        return cls(words, counts)
+
+    def before(self, places: Ints) -> Ints:
+        """The number of slashes before each place."""
+        words = places >> 6
+        below = (np.uint64(1) << (places & 63).astype(np.uint64)) - np.uint64(1)
+        found: Ints = self.counts[words] + np.bitwise_count(self.words[words] & below)
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class SortedKeys:
     """Sorted keys as bytes, with the places of their slashes.
 
     Attributes:
-        data: The bytes of all keys, followed by `_WORD` zero bytes.
+        data: The bytes of all keys.
         starts: Where each key starts in `data`, and where the last one ends.
         slashes: Where the slashes are in `data`.
         first_slash: The number of slashes before each key, and of all.
@@ -43,14 +147,8 @@ class SortedKeys:
     @classmethod
     def of(cls, keys: pa.StringArray) -> Self:
         """Find the slashes of keys, at least one key."""
-        _, offsets, buffer = keys.buffers()
-        starts = np.frombuffer(offsets, np.int32, len(keys) + 1, 4 * keys.offset).astype(np.int64)
-        size = int(starts[-1] - starts[0])
-        data = np.zeros(size + _WORD, np.uint8)
-        if size:
-            data[:size] = np.frombuffer(buffer, np.uint8, size, int(starts[0]))
-        starts -= starts[0]
-        slashes = np.flatnonzero(data[:size] == _SLASH)
+        starts, data = _bytes_of(keys)
+        slashes = np.flatnonzero(data == _SLASH)
         first_slash = np.searchsorted(slashes, starts)
         depths = np.minimum(np.diff(first_slash), MAX_DEPTH)
         return cls(data, starts, slashes, first_slash, depths)
@@ -66,45 +164,15 @@ class SortedKeys:
 
     def common_depths(self) -> Ints:
         """For each key but the first, the number of prefixes that it shares with the one before."""
-        rows = np.arange(len(self.depths))
-        lengths = self.lengths(rows, self.depths)
+        lengths = self.lengths(np.arange(len(self.depths)), self.depths)
         compared = np.minimum(lengths[1:], lengths[:-1])
-        common = self._common_lengths(rows, lengths)
+        common = _common_lengths(self.data, self.starts[:-1], lengths)
         found = np.minimum(self.depths[1:], self.depths[:-1])
         # Most keys have the same last prefix as the one before.
         others = np.flatnonzero((common < compared) | (lengths[1:] != lengths[:-1]))
         ends = self.starts[1:-1][others] + common[others]
         found[others] = np.searchsorted(self.slashes, ends) - self.first_slash[1:-1][others]
         return found
-
-    def _common_lengths(self, rows: Ints, lengths: Ints) -> Ints:
-        """The bytes that each of some keys but the first shares with the one before.
-
-        Args:
-            rows: The keys, in order.
-            lengths: How many bytes of each key are compared.
-        """
-        most = np.minimum(lengths[1:], lengths[:-1])
-        # What two keys share, all keys between them share.
-        at = np.zeros(len(most), np.int64)
-        if len(most) > _BLOCK:
-            ends = np.append(np.arange(0, len(most), _BLOCK), len(most))
-            at = np.repeat(self._common_lengths(rows[ends], lengths[ends]), np.diff(ends))
-        common = np.minimum(most, at)
-        words = np.ndarray((len(self.data) - _WORD + 1,), "<u8", self.data.data, strides=(1,))
-        left, right = self.starts[rows[:-1]], self.starts[rows[1:]]
-        active = np.flatnonzero(most > common)
-        while len(active):
-            at = common[active]
-            differing = words[left[active] + at] ^ words[right[active] + at]
-            equal_bytes = np.full(len(active), _WORD)
-            differs = differing != 0
-            lowest = differing[differs]
-            lowest &= ~lowest + np.uint64(1)
-            equal_bytes[differs] = np.log2(lowest.astype(np.float64)).astype(np.int64) // 8
-            common[active] = np.minimum(most[active], at + equal_bytes)
-            active = active[~differs & (at + _WORD < most[active])]
-        return common
 
     def prefixes(self, rows: Ints, depths: Ints) -> pa.StringArray:
         """The prefixes of some keys with some numbers of slashes."""

@@ -110,12 +110,12 @@ class ReadState:
     Attributes:
         after: The last key read; a restarted listing begins after it.
         evidence: Collects the evidence of the range.
-        resume_token: The token for a restart, if the store ignores StartAfter.
+        resume_token: The token for a restart, if one by StartAfter would not do.
         ending: How the last page ended the range; None while the range is being listed.
         page_starts: The first keys of the latest pages.
         empty_pages: The number of consecutive empty pages.
-        corrupt_pages: The number of consecutive pages that were damaged, or responses to another
-            request.
+        corrupt_pages: The number of pages that were damaged, or responses to another request,
+            since the last page with a new key.
         unreadable_keys: The XML of records that cannot be decoded, in a page that is requested
             again.
         pending_versions: Versions of the last key, until the next page shows whether it has more;

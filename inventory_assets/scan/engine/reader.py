@@ -42,6 +42,7 @@ from inventory_assets.scan.validation.page_validation import (
     ValidPage,
     check_empty_pages,
     decoded_pages,
+    next_position,
     validate_page,
 )
 from inventory_assets.scan.validation.range_evidence import Ending
@@ -168,12 +169,12 @@ class Reader:
         if valid.page.unreadable and not self._set_aside(task, valid.page):
             self._scheduler.retry(task)
             return ()
-        return self._accept(task, valid, item.ending)
+        return self._accept(item, valid)
 
-    def _accept(self, task: RangeTask, valid: ValidPage, ending: Ending | None) -> Iterator[Event]:
+    def _accept(self, item: PageReceived, valid: ValidPage) -> Iterator[Event]:
         """Yield the events of a valid page."""
-        read, page = task.read, valid.page
-        read.corrupt_pages = 0
+        task, page = item.task, valid.page
+        read = task.read
         read.evidence.page()
         if page.objects.num_rows:
             read.page_starts.append(
@@ -181,24 +182,25 @@ class Reader:
                 if valid.objects is page.objects
                 else page.objects.column("key")[0].as_py()
             )
-        # Where only an unreadable record lies beyond: a seam needs a key that can be read.
-        lacks_beyond = ending is Ending.BOUND_REACHED and not (
-            valid.last_key and valid.last_key > task.key_range.until
-        )
-        ending = None if lacks_beyond else ending
+        ending, before = _ending_with_key(item, valid), read.after
         had_keys = task.first_key is not None
         found = self._found(task, valid, ending)
+        if ending or read.after > before:  # else a restart requests this page again
+            read.corrupt_pages = 0
         if found.num_rows:
             read.evidence.rows(found.column("key"))
             yield ObjectsListed(task.job, task.index, found)
         if ending or (task.first_key is not None and not had_keys):
             yield from self._counted(self._seams.update(task))
-        if lacks_beyond:
-            self._seams.list_again(task, page.last_key or read.after)
-            return
-        is_empty = not (page.objects.num_rows or page.unreadable or ending)
-        read.empty_pages = read.empty_pages + 1 if is_empty else 0
+        is_repeated = not ending and page.last_key is not None and page.last_key <= before
+        has_records = bool(page.objects.num_rows or page.unreadable) and not is_repeated
+        read.empty_pages = 0 if has_records or ending else read.empty_pages + 1
         check_empty_pages(read.empty_pages, self._display_name)
+        if item.ending and not ending:
+            read.resume_token, after = next_position(
+                item.request, item.raw_page, self._lister.profile, self._display_name
+            )
+            self._seams.list_again(task, page.last_key or after)
 
     def _found(self, task: RangeTask, valid: ValidPage, ending: Ending | None) -> pa.RecordBatch:
         """Return the objects of a page that lie in its range, and note what lies beyond."""
@@ -275,9 +277,9 @@ class Reader:
         return True
 
     def _note_resume_token(self, item: PageReceived) -> None:
-        """If the store ignores StartAfter, store the token of this page for a restart."""
-        if self._lister.profile.start_after is StartAfter.IGNORED:
-            item.task.read.resume_token = item.request.token
+        """Restart with the token of this page if the store ignores StartAfter, else without."""
+        is_needed = self._lister.profile.start_after is StartAfter.IGNORED
+        item.task.read.resume_token = item.request.token if is_needed else None
 
     def _retry_damaged(self, task: RangeTask, error: MalformedResponse) -> None:
         """Restart a range after its last valid page.
@@ -314,6 +316,18 @@ class Reader:
     def _restart(self, task: RangeTask) -> None:
         task.read.pending_versions = None
         self._scheduler.retry(task)
+
+
+def _ending_with_key(item: PageReceived, valid: ValidPage) -> Ending | None:
+    """How a range ends with a page; None if the page has no readable key beyond the range.
+
+    A seam is settled by a key that can be read, so a range whose page has only unreadable records
+    beyond it ends with a later page, or with the last one.
+    """
+    until = item.task.key_range.until
+    if item.ending is not Ending.BOUND_REACHED or (valid.last_key and valid.last_key > until):
+        return item.ending
+    return None if valid.page.is_truncated else Ending.LISTED_TO_END
 
 
 def _split_event(item: RangeSplitOff) -> RangeSplit:

@@ -23,7 +23,8 @@ from inventory_assets.inventory.lifecycle.rules import (
 )
 from inventory_assets.inventory.lifecycle.simulation import simulate
 from inventory_assets.inventory.pricing.price_table import load_prices
-from inventory_assets_tests.inventory.lifecycle.oracle import Expected, Oracle, Version, renamed
+from inventory_assets_tests.inventory.lifecycle.fates import Fates, Version
+from inventory_assets_tests.inventory.lifecycle.oracle import Expected, Oracle, renamed
 
 AT = date(2026, 11, 29)
 KIB_128 = 131_072
@@ -186,7 +187,7 @@ def check(found: LifecycleSimulation, expected: Expected, ids: Sequence[str]) ->
 @given(OBJECTS, RULES, st.lists(st.integers(0, 100), max_size=3))
 def test_objects(found: list[Version], lifecycle: LifecycleRules, cuts: list[int]) -> None:
     prices = load_prices()
-    expected = Oracle(lifecycle, AT, prices, has_versions=False).bucket(found)
+    expected = Oracle(Fates(lifecycle, AT, prices, has_versions=False)).bucket(found)
     simulated = simulate(batches(found, cuts, of_versions=False), lifecycle, AT, prices)
     check(simulated, expected, [rule.id for rule in lifecycle.rules])
     assert simulated.undated == sum(each.created is None for each in found)
@@ -197,7 +198,7 @@ def test_objects(found: list[Version], lifecycle: LifecycleRules, cuts: list[int
 @given(versions(), RULES, st.lists(st.integers(0, 100), max_size=4))
 def test_versions(found: list[Version], lifecycle: LifecycleRules, cuts: list[int]) -> None:
     prices = load_prices()
-    expected = Oracle(lifecycle, AT, prices, has_versions=True).bucket(found)
+    expected = Oracle(Fates(lifecycle, AT, prices, has_versions=True)).bucket(found)
     simulated = simulate(batches(found, cuts, of_versions=True), lifecycle, AT, prices)
     check(simulated, expected, [rule.id for rule in lifecycle.rules])
     assert simulated.records.objects == len(found)

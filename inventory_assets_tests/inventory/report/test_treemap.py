@@ -74,6 +74,25 @@ def test_a_prefix_with_all_its_objects_in_one_prefix_is_shown_as_that_one() -> N
     assert [(tile.name, tile.prefix) for tile in first.tiles] == [("a/b/", "a/b/"), ("d/", "d/")]
 
 
+def test_large_prefixes_are_shown_as_those_beneath_while_there_are_few() -> None:
+    rows = prefix_rows({
+        "": (200, 2000, 0),
+        "a/": (100, 1000, 0),
+        **{f"a/x/{day}/": (30, 300, 0) for day in range(3)},
+        "a/x/": (90, 900, 0),
+        "b/": (90, 900, 0),
+        "b/1/": (40, 400, 0),
+        "c/": (10, 100, 0),
+        "c/1/": (5, 50, 0),
+    })  # fmt: skip
+    panels = {panel.row.prefix: panel for panel in panels_of(rows)}
+    shown = {tile.name: tile.total.objects for tile in panels[""].tiles}
+    # The prefixes beneath b/ hold too little of it, and c/ is small.
+    assert shown == {"a/x/0/": 30, "a/x/1/": 30, "a/x/2/": 30, "b/": 90, "c/": 10,
+                     "other objects": 10}  # fmt: skip
+    assert list(panels) == ["", "b/", "c/"]
+
+
 def test_many_prefixes_share_tiles_and_panels_within_bounds() -> None:
     counts = {
         "": (30 * 60 * 60, 30 * 60 * 60, 0),

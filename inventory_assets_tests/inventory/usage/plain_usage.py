@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
+from inventory_assets.inventory.parts.schema import NO_STORAGE_CLASS
 from inventory_assets.inventory.usage.keeping import KeepRule
 from inventory_assets.inventory.usage.schema import MAX_DEPTH, SIZE_BANDS, USAGE_SCHEMA
 

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
-from inventory_assets.inventory.usage import aggregate, dimensions, prefix_tree
+from inventory_assets.inventory.usage import (
+    aggregate,
+    aggregate_rows,
+    dimensions,
+    prefix_tree,
+)
 from inventory_assets.inventory.usage.aggregate import UsageAggregate, path_of
 from inventory_assets.inventory.usage.keeping import KEEP, KeepRule
 from inventory_assets.inventory.usage.schema import MAX_DEPTH, SIZE_BANDS
@@ -160,6 +165,22 @@ def test_blocks_of_keys_are_compared_like_single_keys(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefix_tree, "_BLOCK", block)
         assert rows_of(aggregated(rows)) == plain_usage(rows, KEEP)
+
+
+@pytest.mark.parametrize("cells", [0, 10**9], ids=["sorting", "in a table"])
+@pytest.mark.parametrize("exact", [0, 2**53], ids=["in halves", "whole"])
+@pytest.mark.parametrize("numbers", [0, 2**40], ids=["by value", "by number"])
+@given(rows=inventories(), cuts=cuts)
+def test_each_way_of_counting_gives_the_same(
+    cells: int, exact: int, numbers: int, rows: list[dict[str, Any]], cuts: list[int]
+) -> None:
+    # A number for each month of 10,000 years, as often as there are classes, takes some memory.
+    in_one_year = [{**row, "last_modified_date": datetime(2026, 1, 1, tzinfo=UTC)} for row in rows]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregate_rows, "_CELLS_PER_RECORD", cells)
+        patch.setattr(aggregate_rows, "_EXACT", exact)
+        patch.setattr(dimensions, "_MOST_NUMBERS", numbers)
+        assert rows_of(aggregated(in_one_year, cuts)) == plain_usage(in_one_year, KEEP)
 
 
 def test_prefixes_deeper_than_the_limit_count_in_their_ancestors() -> None:

@@ -1,10 +1,9 @@
-"""The file's tables: what to inventory, how and when."""
+"""The tables `[sources.<name>]`: what to inventory, how and when."""
 
 import datetime as dt
 import math
 import re
 import zoneinfo
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,22 +12,10 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
 from inventory_assets.config.growth import Growth
-from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.metadata import Metadata
-from inventory_assets.config.store import (
-    DEFAULT_STORE,
-    EXAMPLE_STORE,
-    StoreAccess,
-    StoreBucket,
-    check_store,
-    is_bucket,
-    resolved_store,
-)
 from inventory_assets.config.strict import StrictTable as _Table
 from inventory_assets.config.wording import VERSIONS_IN_DIRECTORIES, describe_value, suggestion
 
-CONFIG_FILE = "inventory.toml"
-CONFIG_VARIABLE = "INVENTORY_CONFIG"
 LIFECYCLE_OF_BUCKET = "bucket"
 DEFAULT_CRON = "0 1 * * *"
 MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
@@ -308,91 +295,3 @@ class Source(SourceTable):
     def folder_name(self) -> str:
         """The name of its folder in the store, below that of its bucket."""
         return self.folder or self.name
-
-
-class ConfigFile(_Table):
-    """What to inventory, how and when, and where the results go."""
-
-    model_config = ConfigDict(title=CONFIG_FILE)
-
-    store: str = DEFAULT_STORE
-    """The folder for results, relative to the folder of this file; or s3://bucket/prefix."""
-    store_bucket: StoreAccess | None = None
-    """How to access the bucket of the store; only with store = "s3://..."."""
-    iceberg: Iceberg | None = None
-    """Where Iceberg tables are registered."""
-    sources: Annotated[
-        dict[SourceName, SourceTable],
-        Field(min_length=1, json_schema_extra={"additionalProperties": False}),
-    ]
-    """The buckets to inventory, by source name."""
-
-    @field_validator("store")
-    @classmethod
-    def _store_is_a_folder_or_a_bucket(cls, store: str) -> str:
-        check_store(store)
-        return store
-
-    @field_validator("store_bucket")
-    @classmethod
-    def _store_bucket_has_a_bucket(
-        cls, access: StoreAccess | None, info: ValidationInfo
-    ) -> StoreAccess | None:
-        store = info.data.get("store", EXAMPLE_STORE)  # invalid: reported already
-        if access is not None and not is_bucket(store):
-            raise ValueError(
-                "found although the store is a folder, expected only for a bucket; remove it, or "
-                f'write for example store = "{EXAMPLE_STORE}"'
-            )
-        return access
-
-    @field_validator("sources")
-    @classmethod
-    def _tables_on_a_bucket_have_a_catalog(
-        cls, sources: dict[str, SourceTable], info: ValidationInfo
-    ) -> dict[str, SourceTable]:
-        asking = [name for name, source in sources.items() if source.iceberg]
-        is_on_bucket = is_bucket(info.data.get("store", ""))
-        is_named = "iceberg" not in info.data or (info.data["iceberg"] or Iceberg()).catalog
-        if asking and is_on_bucket and not is_named:
-            raise ValueError(
-                f"found iceberg = true in {asking[0]}, expected a catalogue for it, because a"
-                " bucket cannot hold the SQLite catalogue; add [iceberg] with a catalog"
-            )
-        return sources
-
-    @field_validator("sources")
-    @classmethod
-    def _folders_differ(cls, sources: dict[str, SourceTable]) -> dict[str, SourceTable]:
-        names: dict[tuple[str, str], str] = {}
-        for name, source in sources.items():
-            folder = source.folder or name
-            other = names.setdefault((source.bucket, folder), name)
-            if other != name:
-                raise ValueError(
-                    f"found the folder {folder!r} of the bucket {source.bucket!r} for {other} and"
-                    f" for {name}, expected one for each source; remove the field 'folder' of one"
-                )
-        return sources
-
-    def resolved(self, folder: Path) -> "Config":
-        """The configuration; relative paths are resolved against `folder`."""
-        return Config(
-            store=resolved_store(self.store, self.store_bucket, folder),
-            sources={
-                name: Source(name=name, **table.resolved(folder))
-                for name, table in self.sources.items()
-            },
-            iceberg=self.iceberg or Iceberg(),
-        )
-
-
-class Config(_Table):
-    """The configuration: where results go, and what to inventory."""
-
-    store: Path | StoreBucket
-    """The absolute path of the folder for results, or their bucket."""
-    sources: Mapping[str, Source]
-    """The sources by name, in the order of the file."""
-    iceberg: Iceberg = Iceberg()
-    """Where Iceberg tables are registered."""
