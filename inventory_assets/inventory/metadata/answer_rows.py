@@ -21,7 +21,8 @@ _YEARS = range(1970, 9999)
 _DIGITS = re.compile("[0-9]{1,9}")
 _NOTHING_TOLD = (None,) * (len(METADATA_SCHEMA) - len(IDENTITY_COLUMNS))
 
-_Row = list[object]
+Row = list[object]
+"""The values of a row, in the order of `METADATA_SCHEMA`."""
 
 
 @value
@@ -41,7 +42,7 @@ class Asked:
     last_modified: int | None
 
 
-def answer_row(asked: Asked, answer: ObjectAnswer, fetched_at: int) -> _Row:
+def answer_row(asked: Asked, answer: ObjectAnswer, fetched_at: int) -> Row:
     """The row of an object, in the order of `METADATA_SCHEMA`.
 
     Args:
@@ -86,7 +87,7 @@ def _set_told(row: list[object], headers: Mapping[str, str], e_tag: str | None) 
         row[_PART_COUNT] = int(found[1]) if found else None
 
 
-def table_of_rows(rows: Sequence[_Row]) -> pa.Table:
+def table_of_rows(rows: Sequence[Row]) -> pa.Table:
     """Rows as a table with `METADATA_SCHEMA`."""
     if not rows:
         return METADATA_SCHEMA.empty_table()

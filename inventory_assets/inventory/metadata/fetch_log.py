@@ -68,11 +68,10 @@ class FetchLog:
                 found.append(SortedFile(key, *bounds))
         return found
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, tables: Sequence[pa.Table]) -> None:
         """Add answers to the next file."""
-        if rows.num_rows:
-            self._waiting.append(rows)
-            self._rows += rows.num_rows
+        self._waiting += tables
+        self._rows += sum(table.num_rows for table in tables)
 
     @property
     def is_due(self) -> bool:

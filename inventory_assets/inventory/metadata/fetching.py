@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.metadata.answer_rows import Asked, answer_row, table_of_rows
+from inventory_assets.inventory.metadata.answer_rows import Asked, Row, answer_row, table_of_rows
 from inventory_assets.inventory.metadata.asking import RequestBudget
 from inventory_assets.inventory.metadata.fetch_log import FetchLog
 from inventory_assets.inventory.metadata.schema import IDENTITY_COLUMNS
@@ -28,6 +28,9 @@ _T = TypeVar("_T")
 
 SLICE_ROWS = 8_192
 """Records of a slice."""
+
+_TABLE_ROWS = 512
+"""Answers that become a table: Python's garbage collector looks at every row that is a list."""
 
 SLICES_AHEAD = 16
 """Maximum slices that are read and not yet written."""
@@ -47,7 +50,8 @@ class Slice:
         self.asked = len(chosen)
         self._known = known
         self._positions: list[int] = []
-        self._rows: list[list[object]] = []
+        self._rows: list[Row] = []
+        self._tables: list[pa.Table] = []
         self._logged = 0
         identities = known.select(IDENTITY_COLUMNS).take(pa.array(chosen))
         columns = [
@@ -64,26 +68,35 @@ class Slice:
     @property
     def is_complete(self) -> bool:
         """Whether all its objects have answers."""
-        return len(self._rows) == self.asked
+        return len(self._positions) == self.asked
 
-    def answer(self, position: int, row: list[object]) -> None:
+    def answer(self, position: int, row: Row) -> None:
         """Set the row of an object."""
         self._positions.append(position)
         self._rows.append(row)
+        if len(self._rows) >= _TABLE_ROWS:
+            self._make_table()
 
-    def new_answers(self) -> pa.Table:
+    def _make_table(self) -> None:
+        if self._rows:
+            self._tables.append(table_of_rows(self._rows))
+            self._rows = []
+
+    def new_answers(self) -> list[pa.Table]:
         """The answers since the last call, in the order in which they came."""
-        rows = self._rows[self._logged :]
-        self._logged = len(self._rows)
-        return table_of_rows(rows)
+        self._make_table()
+        tables = self._tables[self._logged :]
+        self._logged = len(self._tables)
+        return tables
 
     def rows(self) -> pa.Table:
         """All rows in key order."""
-        if not self._rows:
+        self._make_table()
+        if not self._tables:
             return self._known
         order = np.arange(self._known.num_rows)
-        order[self._positions] = self._known.num_rows + np.arange(len(self._rows))
-        both = pa.concat_tables([self._known, table_of_rows(self._rows)]).combine_chunks()
+        order[self._positions] = self._known.num_rows + np.arange(len(self._positions))
+        both = pa.concat_tables([self._known, *self._tables]).combine_chunks()
         return both.take(pa.array(order))
 
 
@@ -131,7 +144,7 @@ class Fetcher:
         except BaseException:
             # The error that ends the work says more than one that follows from it.
             with suppress(InventoryError, OSError, pa.ArrowException):
-                self._log.flush([each.new_answers() for each in self._pending])
+                self._log.flush(self._new_answers())
             raise
 
     async def _run(self, slices: Iterator[Slice], write: Callable[[Slice], None]) -> None:
@@ -163,8 +176,7 @@ class Fetcher:
                 await _in(thread, partial(write, found))
                 self._pending.popleft()
             if self._log.is_due:
-                further = [each.new_answers() for each in self._pending]
-                await _in(thread, partial(self._log.flush, further))
+                await _in(thread, partial(self._log.flush, self._new_answers()))
             if not is_read and len(self._pending) < SLICES_AHEAD and self._needs_work:
                 found_next = await _in(thread, lambda: next(slices, None))
                 is_read = found_next is None
@@ -173,6 +185,9 @@ class Fetcher:
                 continue
             if self._pending and not self._pending[0].is_complete:
                 await self._wait_for_change(tasks)
+
+    def _new_answers(self) -> list[pa.Table]:
+        return [table for each in self._pending for table in each.new_answers()]
 
     @property
     def _needs_work(self) -> bool:
