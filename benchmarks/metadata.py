@@ -5,21 +5,41 @@ headers of user metadata. This project lists the bucket first, which does not co
 for each object and writes sorted Parquet. The peers read the answers of as many objects and write
 nothing. CPU-seconds are of the whole process, user and system, without the start of the process and
 the listing: as many as a run of few objects takes less. Contenders take turns.
+
+`python -m benchmarks.metadata --days --objects 1000000` collects three days in this process: the
+first, one on which every hundredth object was written again, and one without changes.
 """
 
 import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pyarrow as pa
 
 from benchmarks.contenders import CONCURRENCY, PEERS, environment
 from benchmarks.load_source import BUCKET, HERE, LoadSource
 from benchmarks.processes import ProcessFailed, Usage, run
+from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.metadata.asking import RequestBudget
+from inventory_assets.inventory.metadata.shard_collector import ShardCollector
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.policies import PolicyName
+from inventory_assets.s3.head_client import HeadClient
+from inventory_assets.s3.list_client import ListClient
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 
 FEW_OBJECTS = 1_000
 """What a run of so many objects takes is what a process takes to start."""
@@ -54,17 +74,6 @@ def peer(name: str, label: str, share: float) -> Asker:
 
 def collect(url: str, count: int) -> int:
     """List the bucket, ask for each object, and publish; the number of objects answered."""
-    from inventory_assets.inventory.listing.shard_lister import ShardLister
-    from inventory_assets.inventory.metadata.asking import RequestBudget
-    from inventory_assets.inventory.metadata.shard_collector import ShardCollector
-    from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.inventory.storage.local_store import LocalStore
-    from inventory_assets.s3.bucket_config import BucketConfig
-    from inventory_assets.s3.concurrency.policies import PolicyName
-    from inventory_assets.s3.head_client import HeadClient
-    from inventory_assets.s3.list_client import ListClient
-    from inventory_assets.scan.keyspace.shard import Shard
-
     config = BucketConfig(BUCKET, url, max_in_flight=CONCURRENCY, policy=PolicyName.FIXED)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -78,6 +87,52 @@ def collect(url: str, count: int) -> int:
         collector = ShardCollector(client, store, layout, lambda: datetime.now(UTC))
         record = collector.collect(collector.plan(snapshot), RequestBudget(count, 1))
         return record.rows - record.unknown - sum(record.errors.values())
+
+
+def collect_days(count: int) -> Iterator[str]:
+    """Collect three days; a line of a table for each."""
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    yield "| day | asked | requests | CPU-s | wall s | files MB |\n|---|--:|--:|--:|--:|--:|"
+    with LoadSource("flat", count) as source, tempfile.TemporaryDirectory() as folder:
+        config = BucketConfig(
+            *(BUCKET, source.url, "us-east-1"),
+            access_key="any",
+            secret_key="any",  # noqa: S106 - the load source checks none
+            max_in_flight=CONCURRENCY,
+            policy=PolicyName.FIXED,
+        )
+        store, layout = LocalStore(Path(folder)), Layout(BUCKET, "source")
+        with closing(ListClient(config)) as lister:
+            first = ShardLister(lister, store, layout).list_shard(now().date(), Shard(""))
+        second = _with_some_rewritten(store, layout, first)
+        third = replace(second, day=second.day + timedelta(days=1))
+        for name, snapshot in (("first", first), ("1 % written", second), ("same", third)):
+            before = time.process_time(), time.perf_counter()
+            with closing(HeadClient(config)) as client:
+                collector = ShardCollector(client, store, layout, now)
+                record = collector.collect(collector.plan(snapshot), RequestBudget(None, 1))
+            cpu, wall = time.process_time() - before[0], time.perf_counter() - before[1]
+            yield (
+                f"| {name} | {record.asked:,} | {record.requests:,} | {cpu:.1f} | {wall:.1f} | "
+                f"{record.file_bytes / 1e6:.0f} |"
+            )
+
+
+def _with_some_rewritten(store: LocalStore, layout: Layout, snapshot: Snapshot) -> Snapshot:
+    """The next day's snapshot, on which every hundredth object has a newer time."""
+    with PartWriter(store, layout) as writer:
+        for part in snapshot.parts:
+            for records in read_records(store, [part], [KeyRange.of_prefix("")]):
+                at = records.schema.get_field_index("last_modified_date")
+                times = records.column(at).cast(pa.int64()).to_numpy().copy()
+                times[::100] += 86_400_000
+                field = records.schema.field(at)
+                writer.write(records.set_column(at, field, pa.array(times).cast(field.type)))
+            writer.finish_part()
+    return replace(snapshot, parts=tuple(writer.parts), day=snapshot.day + timedelta(days=1))
 
 
 def measured(asker: Asker, source: LoadSource, count: int) -> Usage:
@@ -111,10 +166,15 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds")
+    parser.add_argument("--days", action="store_true", help="collect three days instead")
     parser.add_argument("--collect", nargs=2, metavar=("URL", "COUNT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.collect:
         print(collect(options.collect[0], int(options.collect[1])))
+        return
+    if options.days:
+        for line in collect_days(options.objects):
+            print(line, flush=True)
         return
     askers = [
         this_project(),
