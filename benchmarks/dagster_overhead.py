@@ -22,6 +22,7 @@ from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 
@@ -33,7 +34,11 @@ class StubBucket(SourceBucket):
 
     shards: int
 
-    def lister(self, now: datetime) -> PageSource:  # noqa: ARG002
+    def lister(
+        self,
+        now: datetime,  # noqa: ARG002
+        observer: RequestObserver | None = None,  # noqa: ARG002
+    ) -> PageSource:
         return one_object_each(self.shards)
 
 

@@ -14,6 +14,7 @@ from inventory_assets.config import (
     estimated_partitions,
     load_valid_sources,
 )
+from inventory_assets.defs.alert_sensor import build_alert_sensor
 from inventory_assets.defs.assets import (
     build_change_log,
     build_hygiene_report,
@@ -30,6 +31,7 @@ from inventory_assets.defs.assets import (
     build_storage_report,
 )
 from inventory_assets.defs.gc_job import build_collection_job
+from inventory_assets.defs.release_job import build_release_job, build_release_sensor
 from inventory_assets.defs.schedules import (
     build_collection_schedule,
     build_daily_schedule,
@@ -108,9 +110,12 @@ def _source_definitions(
     sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))
+        sensors.append(build_release_sensor(source))
+    if source.source.alerts is not None:
+        sensors.append(build_alert_sensor(source, source.source.alerts))
     return dg.Definitions(
         assets=assets,
-        jobs=[collection],
+        jobs=[collection, build_release_job(source)],
         schedules=schedules,
         sensors=sensors,
         resources=resources,

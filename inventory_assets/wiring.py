@@ -1,13 +1,16 @@
 """Open what the configuration names: the store, the Iceberg catalogue, the bucket of a source."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from inventory_assets.alerts.delivery import Notifier, Unusable
 from inventory_assets.config import (
     LIFECYCLE_OF_BUCKET,
+    Alerts,
     ConfigError,
     Iceberg,
     Source,
@@ -19,6 +22,9 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
 
@@ -28,7 +34,10 @@ if TYPE_CHECKING:
     from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
     from inventory_assets.s3.head_client import HeadClient
     from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.s3.request_observer import RequestObserver
     from inventory_assets.s3.upload_client import UploadClient
+    from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
+    from inventory_assets.telemetry.subject import RunValue, Subject
 
 SQLITE_CATALOG = "inventory"
 """The name of the catalogue in SQLite, which its readers must use too."""
@@ -110,12 +119,15 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
         return load_catalog(iceberg.catalog, **{**access, **iceberg.properties})
 
 
-def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
+def open_source_bucket(
+    source: SourceAccess, now: datetime, observer: "RequestObserver | None" = None
+) -> "ListClient":
     """A client that lists the bucket of a source; this sends no request.
 
     Args:
         source: The source; the embedded demo shows its content at `now`.
         now: The time.
+        observer: Is told of every request; None for nobody.
 
     Raises:
         PackageMissing: The source is the embedded demo, whose packages are not installed.
@@ -124,7 +136,28 @@ def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
     from inventory_assets.s3.retries import RetryPolicy
 
     retry = RetryPolicy(outage_seconds=source.max_outage_seconds)
-    return ListClient(_source_config(source, now), retry)
+    return ListClient(_source_config(source, now), retry, observer=observer)
+
+
+def source_telemetry(
+    name: str, source: SourceAccess, now: datetime, run: "Mapping[str, RunValue]"
+) -> "AbstractContextManager[ListingTelemetry]":
+    """The telemetry of a listing of a source, as the `OTEL_*` variables ask for it.
+
+    Args:
+        name: The name of the source.
+        source: The source.
+        now: The time.
+        run: Attributes of the run.
+    """
+    from inventory_assets.telemetry.listing_telemetry import listing_telemetry
+    from inventory_assets.telemetry.subject import subject_of
+
+    def describe() -> "Subject":
+        config = _source_config(source, now)
+        return subject_of(config.bucket, config.endpoint_url, name, run)
+
+    return listing_telemetry(describe)
 
 
 def open_source_uploads(source: SourceAccess, now: datetime) -> "UploadClient":
@@ -231,6 +264,37 @@ def usage_pricing(prices: "Prices") -> "Pricing":
         return storage_usd(rates_of(prices, whole), rows)
 
     return monthly_usd
+
+
+def notifiers_of(alerts: Alerts, environment: Mapping[str, str]) -> "list[Notifier]":
+    """Who is told, with the secrets of the environment.
+
+    A variable that is not set makes a notifier that fails and names the variable, so that the
+    others are told.
+    """
+    from inventory_assets.alerts.mail import Mail
+    from inventory_assets.alerts.webhook import Webhook
+
+    def value(variable: str | None) -> str:
+        return environment.get(variable, "").strip() if variable else ""
+
+    found: list[Notifier] = []
+    for name, variable in (("webhook", alerts.webhook_env), ("slack", alerts.slack_env)):
+        if variable:
+            is_slack = name == "slack"
+            missing = f"the environment variable {variable} is not set"
+            hook = Webhook(value(variable), name, is_slack)
+            found.append(hook if hook.url else Unusable(name, missing))
+    email = alerts.email
+    if email is not None:
+        missing_names = [
+            name for name in (email.user_env, email.password_env) if name and not value(name)
+        ]
+        user, password = value(email.user_env), value(email.password_env)
+        mail = Mail(email.host, email.port, email.sender, email.to, email.security, user, password)
+        missing = f"the environment variable {', '.join(missing_names)} is not set"
+        found.append(Unusable(mail.name, missing) if missing_names else mail)
+    return found
 
 
 def named_file_mistakes(source: Source) -> list[str]:

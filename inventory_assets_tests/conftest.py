@@ -30,6 +30,10 @@ settings.register_profile("local", max_examples=60, deadline=None)
 settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+# No test sends to a collector of the machine that it runs on.
+for _name in [name for name in os.environ if name.startswith("OTEL_")]:
+    del os.environ[_name]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what waits longest for other processes: the other worker does the rest beside."""

@@ -45,11 +45,12 @@ def test_each_source_has_a_schedule_a_sensor_and_a_job(five: dg.Definitions) -> 
     assert {s.name for s in repository.schedule_defs} == {
         f"{name}_{each}" for name in NAMES for each in ("daily", "collect_garbage_daily")
     }
-    sensors = {f"{name}_new_prefixes" for name in NAMES}
-    assert {s.name for s in repository.sensor_defs} == sensors | {
-        f"{name}_automation" for name in NAMES
+    assert {s.name for s in repository.sensor_defs} == {
+        f"{name}_{each}" for name in NAMES for each in ("new_prefixes", "automation", "releases")
     }
-    assert {f"{name}_listing" for name in NAMES} <= set(repository.job_names)
+    assert set(repository.job_names) >= {
+        f"{name}_{each}" for name in NAMES for each in ("listing", "release_date")
+    }
 
 
 def test_no_resource_holds_a_secret(five: dg.Definitions) -> None:

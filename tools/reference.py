@@ -29,6 +29,9 @@ _TABLES = (
     ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.growth]`", "Growth"),
     ("`[sources.<name>.metadata]`", "Metadata"),
+    ("`[sources.<name>.gate]`", "Gate"),
+    ("`[sources.<name>.alerts]`", "Alerts"),
+    ("`[sources.<name>.alerts.email]`", "Email"),
     ("`[sources.<name>.retention]`", "Retention"),
     ("`[sources.<name>.budget]`", "Budget"),
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inventory_assets.s3.bucket_config import BucketConfig
     from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.s3.request_observer import RequestObserver
     from inventory_assets.scan.keyspace.key_order import KeyOrder
 
 BUCKET_OPTIONS = (
@@ -92,13 +93,16 @@ def add_bucket_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_bucket(options: argparse.Namespace, **others: Any) -> "ListClient":
+def open_bucket(
+    options: argparse.Namespace, observer: "RequestObserver | None" = None, **others: Any
+) -> "ListClient":
     """A client for the bucket that the arguments name; this sends no request.
 
     If the options exclude each other, the process exits as for wrong usage.
 
     Args:
         options: The parsed arguments of `add_bucket`.
+        observer: Is told of every request; None for nobody.
         others: More fields of `BucketConfig`.
     """
     from inventory_assets.s3.list_client import ListClient
@@ -106,7 +110,7 @@ def open_bucket(options: argparse.Namespace, **others: Any) -> "ListClient":
 
     is_default = options.max_outage is None
     retry = RetryPolicy() if is_default else RetryPolicy(outage_seconds=options.max_outage)
-    return ListClient(_bucket_config(options, **others), retry)
+    return ListClient(_bucket_config(options, **others), retry, observer=observer)
 
 
 def given_key_order(options: argparse.Namespace) -> "KeyOrder | None":

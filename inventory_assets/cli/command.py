@@ -18,9 +18,12 @@ from inventory_assets.cli.hygiene import add_hygiene
 from inventory_assets.cli.lifecycle_simulate import add_lifecycle_simulate
 from inventory_assets.cli.listing import add_list, add_resume
 from inventory_assets.cli.log_lines import logged_to
+from inventory_assets.cli.metrics import add_metrics
 from inventory_assets.cli.query import add_query
+from inventory_assets.cli.release import add_release
 from inventory_assets.cli.report import add_report
 from inventory_assets.cli.sql import add_sql
+from inventory_assets.cli.status import add_status
 from inventory_assets.cli.verify import add_verify
 from inventory_assets.errors import InventoryError, machine_words, printable
 
@@ -92,6 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
     add_report(commands)
     add_verify(commands)
     add_lifecycle_simulate(commands)
+    add_status(commands)
+    add_release(commands)
+    add_metrics(commands)
     add_check_config(commands)
 
     completion = commands.add_parser(

@@ -5,7 +5,9 @@ mistakes at once, each with its location and a remedy. The file contains no secr
 repeats a value that may be one.
 """
 
+from inventory_assets.config.alerts import Alerts, Email
 from inventory_assets.config.config_file import CONFIG_FILE, CONFIG_VARIABLE, Config, ConfigFile
+from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.loading import (
@@ -43,11 +45,14 @@ __all__ = [
     "LIFECYCLE_OF_BUCKET",
     "MANY_PARTITIONS",
     "MAX_PREFIX_BYTES",
+    "Alerts",
     "Budget",
     "Config",
     "ConfigError",
     "ConfigFile",
+    "Email",
     "Exports",
+    "Gate",
     "Growth",
     "Hygiene",
     "Iceberg",

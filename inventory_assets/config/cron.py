@@ -1,6 +1,8 @@
 """Cron expressions of five fields, as crontab(5) describes them."""
 
 import re
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 _MONTHS = {
     name: number
@@ -35,6 +37,47 @@ def is_cron(expression: str) -> bool:
     except ValueError:
         return False
     return min(days) <= max(_LAST_DAYS[month] for month in months)
+
+
+def last_tick(expression: str, timezone: str, until: datetime) -> datetime | None:
+    """The last time at or before another that an expression names.
+
+    None if there was none within five years. Where clocks are put forward, a time that does not
+    exist is told an hour later.
+
+    Args:
+        expression: A valid expression.
+        timezone: The IANA time zone of its fields.
+        until: The time.
+    """
+    zone = ZoneInfo(timezone)
+    minute, hour, day, month, weekday = expression.lower().split()
+    minutes = sorted(_values(minute, range(60), {}), reverse=True)
+    hours = sorted(_values(hour, range(24), {}), reverse=True)
+    days, months = _values(day, range(1, 32), {}), _values(month, range(1, 13), _MONTHS)
+    weekdays = {each % 7 for each in _values(weekday, range(8), _WEEKDAYS)}
+
+    def is_named(found: date) -> bool:
+        on_day, on_weekday = found.day in days, found.isoweekday() % 7 in weekdays
+        # If both fields are given, either is enough.
+        is_either = _EVERY.isdisjoint((day, weekday))
+        matches = on_day or on_weekday if is_either else on_day and on_weekday
+        return found.month in months and matches
+
+    last = until.astimezone(zone).date()
+    for back in range(_DAYS_SEARCHED):
+        found = last - timedelta(days=back)
+        if is_named(found):
+            for each in hours:
+                for minute_of_hour in minutes:
+                    tick = datetime.combine(found, time(each, minute_of_hour), zone)
+                    if tick <= until:
+                        return tick
+    return None
+
+
+_EVERY = frozenset({"*", "*/1"})
+_DAYS_SEARCHED = 5 * 366
 
 
 def _values(field: str, allowed: range, names: dict[str, int]) -> set[int]:

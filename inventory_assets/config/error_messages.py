@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from inventory_assets.config.alerts import ALERT_FORMS, Alerts, Email
 from inventory_assets.config.config_file import ConfigFile
 from inventory_assets.config.field_forms import FORMS
+from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
 from inventory_assets.config.metadata import Metadata
@@ -30,9 +32,12 @@ _TYPES = {
     "bool_type": "true or false",
     "tuple_type": "a list of texts",
     "float_type": "a number",
+    "finite_number": "a number",
     "date_type": "a date without a time and without quotes",
     "string_type": "a text in quotes",
 }
+
+_FORMS = {**FORMS, **ICEBERG_FORMS, **ALERT_FORMS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,10 @@ def format_error(
     if kind in _TYPES:
         expected = _TYPES[kind]
     elif bounds:
-        expected = f"a whole number from {' to '.join(bounds)}{' up' * (len(bounds) == 1)}"
+        number = "a number" if info.annotation is float else "a whole number"
+        expected = f"{number} from {' to '.join(bounds)}{' up' * (len(bounds) == 1)}"
     else:
-        expected = (
-            context["expected"] if kind == "literal_error" else (FORMS | ICEBERG_FORMS)[field][2]
-        )
+        expected = context["expected"] if kind == "literal_error" else _FORMS[field][2]
     example = info.examples[0] if info.examples else info.default
     sample = str(example) if isinstance(example, dt.date) else json.dumps(example)
     what = "nothing" if kind == "missing" else describe_value(value)
@@ -128,6 +132,9 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "hygiene"): Hygiene,
     (4, "growth"): Growth,
     (4, "metadata"): Metadata,
+    (4, "gate"): Gate,
+    (4, "alerts"): Alerts,
+    (5, "alerts", "email"): Email,
     (4, "retention"): Retention,
     (4, "budget"): Budget,
     (2,): StoreAccess,

@@ -11,7 +11,7 @@ class Growth(StrictTable):
     """Which changes from a date to the next are told by a check; the defaults are wide."""
 
     severity: Literal["warn", "error"] = "warn"
-    """Whether such a change is a warning or an error; neither stops a run."""
+    """Whether such a change is a warning or an error; neither stops a run, but the gate may."""
     fell_percent: Annotated[int, Field(ge=1, le=100)] = 90
     """Objects or bytes fell by more, in all or in a large prefix; 100 tells nothing."""
     rose_percent: Annotated[int, Field(ge=1, le=1_000_000)] = 900

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
+from inventory_assets.config.alerts import Alerts
 from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
+from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.metadata import Metadata
 from inventory_assets.config.strict import StrictTable as _Table
@@ -190,6 +192,10 @@ class SourceTable(_Table):
     """Which changes from a date to the next are told by a check."""
     metadata: Metadata | None = None
     """What is asked of each object, besides its listing; without this table, nothing."""
+    gate: Gate = Field(default_factory=Gate)  # TOML cannot express its defaults
+    """Which dates are held until a person releases them."""
+    alerts: Alerts | None = None
+    """Who is told of failed runs, and of late, held and odd dates."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
@@ -233,6 +239,16 @@ class SourceTable(_Table):
                 " length of the longest key; shorten the prefix"
             )
         return prefix
+
+    @field_validator("alerts")
+    @classmethod
+    def _alerts_tell_someone(cls, alerts: Alerts | None) -> Alerts | None:
+        if alerts is not None and not alerts.tells_someone:
+            raise ValueError(
+                "found nobody who would be told, expected one or more; add webhook_env, slack_env "
+                "or a table for email, or remove the table"
+            )
+        return alerts
 
     @field_validator("external_id")
     @classmethod
@@ -295,3 +311,10 @@ class Source(SourceTable):
     def folder_name(self) -> str:
         """The name of its folder in the store, below that of its bucket."""
         return self.folder or self.name
+
+    @property
+    def growth_holds(self) -> bool:
+        """Whether a fall or rise beyond the bounds of `growth` holds a date."""
+        if self.gate.growth is not None:
+            return self.gate.growth
+        return bool(self.growth.model_fields_set & {"fell_percent", "rose_percent"})

@@ -70,7 +70,7 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         return dg.Output(None, metadata={**metadata, "runs_removed": len(runs)})
 
     @dg.job(
-        name=f"{assets.source.name}_collect_garbage",
+        name=assets.collection_job,
         description=(
             f"Remove expired dates and unused files of `{assets.source.name}` "
             "(docs/retention.md). By default it only reports them; with dry_run: false it removes "

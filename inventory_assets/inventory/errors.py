@@ -47,6 +47,10 @@ class ManifestIncomplete(InventoryError):
     """Some shard of the date has no snapshot yet."""
 
 
+class NotHeld(InventoryError):
+    """A date cannot be released: it is not held, or no reason was given."""
+
+
 class IncompleteListing(InventoryError):
     """The evidence does not prove that a listing is complete; it is not published."""
 

@@ -36,6 +36,7 @@ from inventory_assets.s3.http.response import ErrorResponse, Response, decoded, 
 from inventory_assets.s3.http.transport import Transport
 from inventory_assets.s3.outages import OutageLog
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_observer import RequestEnd, RequestObserver
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.response_echo import contradiction
 from inventory_assets.s3.retries import Attempts, RetryPolicy, retries_exhausted
@@ -85,6 +86,7 @@ class ListClient:
         retry: How transient errors are retried.
         transport: Sends the requests; None for HTTP.
         limiter: Limits the requests in flight; None for one that follows `bucket_config`.
+        observer: Is told of every request; None for nobody.
     """
 
     profile: StoreProfile = AWS
@@ -103,6 +105,7 @@ class ListClient:
         *,
         transport: PageTransport | None = None,
         limiter: ConcurrencyLimiter | None = None,
+        observer: RequestObserver | None = None,
     ) -> None:
         self.bucket_config = bucket_config
         self.server: str | None = None
@@ -113,6 +116,7 @@ class ListClient:
         )
         self._outages = OutageLog(bucket_config.display_name)
         self._transport: PageTransport = transport or Transport(bucket_config)
+        self._observer = observer
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -207,6 +211,8 @@ class ListClient:
         await self._limiter.acquire()
         clock = asyncio.get_running_loop().time
         sent_at, outcome = clock(), None
+        response: Response | None = None
+        error: Exception | None = None
         try:
             stats.sent()
             response = await self._transport.get(
@@ -220,12 +226,18 @@ class ListClient:
             found = decoded(response, read)
             self._check_echo(request, response, found)
             outcome = Outcome.SUCCEEDED
-        except (ErrorResponse, *_RETRYABLE) as error:
-            outcome = _OUTCOMES.get(classify(error), Outcome.FAILED)
+        except (ErrorResponse, *_RETRYABLE) as failure:
+            error = failure
+            outcome = _OUTCOMES.get(classify(failure), Outcome.FAILED)
             raise
         finally:
             ended_at = clock()
             self._limiter.release(outcome, sent_at, ended_at)
+            if self._observer is not None and outcome is not None:
+                operation = request.operation(self.profile.continuation)
+                end = _request_end(operation, ended_at - sent_at, response, error)
+                self._observer.request_ended(end)
+            del error  # its traceback refers to this frame
         stats.succeeded(ended_at - sent_at)
         return found
 
@@ -238,3 +250,17 @@ class ListClient:
             raise MisplacedResponse(
                 f"the response belongs to another request: its <{name}> differs from this one"
             )
+
+
+def _request_end(
+    operation: str, seconds: float, response: Response | None, error: Exception | None
+) -> RequestEnd:
+    return RequestEnd(
+        operation,
+        seconds,
+        status=response.status if response else None,
+        response_bytes=len(response.body) if response else 0,
+        request_id=response.headers.get("x-amz-request-id") if response else None,
+        fault=classify(error) if error else None,
+        is_success=error is None,
+    )

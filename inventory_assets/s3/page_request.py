@@ -32,6 +32,12 @@ class PageRequest:
         """The IAM action that the request needs."""
         return "s3:ListBucketVersions" if self.versions else "s3:ListBucket"
 
+    def operation(self, continuation: Continuation = Continuation.TOKEN) -> str:
+        """The operation of the S3 API, for the store's way of continuation."""
+        if self.versions:
+            return "ListObjectVersions"
+        return "ListObjects" if continuation is Continuation.MARKER else "ListObjectsV2"
+
     def parameters(self, continuation: Continuation = Continuation.TOKEN) -> dict[str, str]:
         """The query parameters of the request, for the store's way of continuation."""
         is_version_1 = continuation is Continuation.MARKER and not self.versions

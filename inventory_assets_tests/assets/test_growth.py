@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from dagster import AssetCheckEvaluation
 
-from inventory_assets.config import Growth
+from inventory_assets.config import Gate, Growth
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,
@@ -40,7 +40,8 @@ def make(tmp_path: Path, buckets: Buckets) -> Iterator[Callable[[Growth], World]
     with dg.DagsterInstance.ephemeral() as instance:
 
         def make(growth: Growth) -> World:
-            return World(tmp_path, instance, {"bucket": "memory", "growth": growth})
+            fields = {"bucket": "memory", "growth": growth, "gate": Gate(growth=False)}
+            return World(tmp_path, instance, fields)
 
         yield make
 

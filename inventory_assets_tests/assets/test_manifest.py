@@ -55,6 +55,7 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
         "data_files_exist",
         "shards_equally_fresh",
         "records_readable",
+        "publish_gate",
         "sample_matches_bucket",
     }
     checks = check_results(outcome)

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Exports, Shards
-from inventory_assets.defs.assets import manifest as manifest_assets
+from inventory_assets.defs.source import manifest_checks
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -173,7 +173,7 @@ def test_a_blocking_check_that_fails_stops_what_depends_on_it(
     def differ(store: Store, parts: object) -> list[str]:  # noqa: ARG001
         return ["data/lost.parquet"]
 
-    monkeypatch.setattr(manifest_assets, "files_that_differ", differ)
+    monkeypatch.setattr(manifest_checks, "files_that_differ", differ)
     outcome = everything.run(("inventory_manifest", "inventory_exports"), DAY)
     assert not outcome.success
     assert not check_results(outcome)["data_files_exist", DAY].passed

@@ -119,6 +119,7 @@ def test_a_manifest_of_the_past_says_so_and_agrees_with_the_bucket(versioned: Wo
         "shards_equally_fresh",
         "sample_matches_bucket",
         "records_readable",
+        "publish_gate",
     }
     assert all(check.passed for check in checks.values())
 

@@ -23,6 +23,7 @@ from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.model_s3 import ModelS3
@@ -115,9 +116,16 @@ class World:
         job = definitions.resolve_job_def("only_the_check")
         return self._execute(job, tags={"dagster/partition": partition_key})
 
+    def run_job(
+        self, name: str, ops: Mapping[str, Any], tags: Mapping[str, str] | None = None
+    ) -> Outcome:
+        """Run a job with the configuration of its ops."""
+        job = self.definitions.resolve_job_def(name)
+        return self._execute(job, run_config={**QUIET, "ops": dict(ops)}, tags=dict(tags or {}))
+
     def _execute(self, job: dg.JobDefinition, **options: Any) -> Outcome:
         result = job.execute_in_process(
-            instance=self.instance, run_config=QUIET, raise_on_error=False, **options
+            instance=self.instance, raise_on_error=False, **{"run_config": QUIET, **options}
         )
         # The result's own list leaves out what was logged by a step that failed.
         logs = self.instance.all_logs(result.run_id)
@@ -217,9 +225,11 @@ class Buckets:
         buckets = self
         ask = SourceBucket.lister
 
-        def lister(bucket: SourceBucket, now: datetime) -> PageSource:
+        def lister(
+            bucket: SourceBucket, now: datetime, observer: RequestObserver | None = None
+        ) -> PageSource:
             if bucket.bucket not in buckets.keys:
-                return _Watched(ask(bucket, now), buckets)
+                return _Watched(ask(bucket, now, observer), buckets)
             return _Watched(ModelS3(buckets.keys[bucket.bucket], page_size=1000), buckets)
 
         patch.setattr(SourceBucket, "lister", lister)

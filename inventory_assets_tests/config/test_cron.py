@@ -1,11 +1,15 @@
 """Cron expressions of the configuration are ones that Dagster runs."""
 
+from datetime import UTC, datetime, timedelta
+from itertools import starmap
+
 import dagster as dg
 import pytest
+from dagster._utils.schedules import reverse_cron_string_iterator
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.config.cron import is_cron
+from inventory_assets.config.cron import is_cron, last_tick
 
 _NAMES = ["sun", "mon", "TUE", "sat", "jan", "Feb", "DEC"]
 _NUMBERS = st.integers(0, 70).map(str) | st.sampled_from([*_NAMES, "*", "l", "", "05"])
@@ -60,3 +64,40 @@ def test_a_standard_cron_is_accepted(cron: str) -> None:
 )
 def test_other_expressions_are_rejected(cron: str) -> None:
     assert not is_cron(cron)
+
+
+def _ordinary(first: int, last: int) -> st.SearchStrategy[str]:
+    """Fields as people write them; a range has two ends, as Dagster reads `0-0` in its own way."""
+    number = st.integers(first, last)
+    pairs = st.lists(number, min_size=2, max_size=2, unique=True).map(sorted)
+    items = number.map(str) | pairs.map(lambda pair: f"{pair[0]}-{pair[1]}")
+    some = st.lists(items, min_size=1, max_size=2).map(",".join)
+    return st.just("*") | st.integers(2, 15).map("*/{}".format) | some
+
+
+@given(
+    cron=st.tuples(
+        *starmap(_ordinary, [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)]),
+    ).map(" ".join),
+    until=st.integers(1_577_836_800, 1_893_456_000).map(lambda at: datetime.fromtimestamp(at, UTC)),
+)
+@settings(max_examples=300)
+@pytest.mark.filterwarnings("ignore:Found a cron schedule with an interval")
+def test_the_last_tick_is_that_of_dagster(cron: str, until: datetime) -> None:
+    until = until.replace(second=0, microsecond=0)
+    if not is_cron(cron):
+        return
+    ticks = reverse_cron_string_iterator(until.timestamp(), cron, "UTC")
+    expected = next(tick for tick in ticks if tick <= until)
+    if until - expected < timedelta(days=5 * 365):
+        assert last_tick(cron, "UTC", until) == expected
+
+
+def test_a_tick_is_that_of_the_time_zone() -> None:
+    until = datetime(2026, 11, 29, 0, 30, tzinfo=UTC)
+    found = last_tick("0 1 * * *", "Europe/Zurich", until)
+    assert found is not None
+    assert found.isoformat() == "2026-11-29T01:00:00+01:00"
+    assert last_tick("0 1 * * *", "America/New_York", until) == datetime(
+        2026, 11, 28, 6, tzinfo=UTC
+    )

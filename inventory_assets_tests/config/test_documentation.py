@@ -56,6 +56,9 @@ def test_the_example_in_the_documentation_names_every_field() -> None:
     assert set(logs["hygiene"]) == set(schema["$defs"]["Hygiene"]["properties"])
     assert set(logs["growth"]) == set(schema["$defs"]["Growth"]["properties"])
     assert set(logs["metadata"]) == set(schema["$defs"]["Metadata"]["properties"])
+    assert set(logs["gate"]) == set(schema["$defs"]["Gate"]["properties"])
+    assert set(logs["alerts"]) | {"email"} == set(schema["$defs"]["Alerts"]["properties"])
+    assert set(logs["alerts"]["email"]) == set(schema["$defs"]["Email"]["properties"])
     assert set(logs["retention"]) == set(schema["$defs"]["Retention"]["properties"])
     assert set(logs["budget"]) == set(schema["$defs"]["Budget"]["properties"])
     given = {name for table in example["sources"].values() for name in table}

@@ -166,11 +166,41 @@ def test_defaults_are_the_documented_ones() -> None:
             "min_objects": 1_000,
         },
         "metadata": None,
+        "gate": {"enabled": True, "failed_percent": 0.8, "slower_ms": 150, "growth": None},
+        "alerts": None,
         "retention": {"keep_days": None, "keep_last": None},
         "budget": {"requests": None, "usd": None},
         "lifecycle": None,
         "prices": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("", False),
+        ("growth.severity = 'error'", False),
+        ("growth.fell_percent = 50", True),
+        ("growth.rose_percent = 100", True),
+        ("growth.fell_percent = 50\ngate.growth = false", False),
+        ("gate.growth = true", True),
+    ],
+)
+def test_growth_holds_a_date_where_one_of_its_bounds_is_set_or_the_gate_says_so(
+    text: str, holds: bool
+) -> None:
+    assert source(text).growth_holds is holds
+
+
+def test_alerts_name_the_variables_that_hold_secrets() -> None:
+    alerts = source(
+        "[sources.logs.alerts]\nwebhook_env = 'HOOK'\n"
+        "[sources.logs.alerts.email]\nhost = 'smtp.example.com'\nsender = 'a@b.example'\n"
+        "to = ['ops@b.example']\npassword_env = 'SMTP_PASSWORD'"
+    ).alerts
+    assert alerts is not None
+    assert alerts.email is not None
+    assert (alerts.webhook_env, alerts.email.password_env) == ("HOOK", "SMTP_PASSWORD")
 
 
 def test_the_configuration_is_frozen() -> None:

@@ -144,6 +144,83 @@ def test_a_bound_of_growth_that_is_none_is_an_error(text: str, told: str) -> Non
     assert told in mistake(f"[sources.logs.growth]\n{text}")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            'failed_percent = "0.8"',
+            (
+                "gate.failed_percent: found the text '0.8', expected a number; write for example "
+                "failed_percent = 0.8"
+            ),
+        ),
+        ("failed_percent = nan", "gate.failed_percent: found the number nan, expected a number"),
+        ("failed_percent = inf", "gate.failed_percent: found the number inf, expected a number"),
+        ("failed_percent = -1", "expected a number from 0 to 100; write for"),
+        ("failed_percent = 101", "expected a number from 0 to 100; write for"),
+        ("slower_ms = 1.5", "gate.slower_ms: found the number 1.5, expected a whole number"),
+        ("slower_ms = 0", "expected a whole number from 1 up"),
+        ("enabled = 1", "gate.enabled: found the number 1, expected true or false"),
+        ('growth = "no"', "gate.growth: found the text 'no', expected true or false"),
+        ("slow_ms = 1", "found an unknown field; did you mean 'slower_ms'?"),
+    ],
+)
+def test_a_threshold_of_the_gate_that_is_none_is_an_error(text: str, told: str) -> None:
+    assert told in mistake(f"[sources.logs.gate]\n{text}")
+
+
+SECRET_URL = "https://hooks.example.com/T000/very-secret"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("late_after_hours = 6", "alerts: found nobody who would be told, expected one or more"),
+        (f'webhook_env = "{SECRET_URL}"', "alerts.webhook_env: found a text that is no name of"),
+        (
+            'webhook_env = "A"\nui_url = "https://ada:very-secret@example.com"',
+            "alerts.ui_url: found a text that may",
+        ),
+        ('webhook_env = "A"\nui_url = "dagster"', "alerts.ui_url: found the text 'dagster', exp"),
+        ('slack_env = "A"\nlate_after_hours = 0', "a whole number from 1 to 720"),
+        ('webhook = "A"', "found an unknown field; did you mean 'webhook_env'?"),
+        ('[sources.logs.alerts.email]\nhost = "h"\nsender = "a@b"\nto = []', "alerts.email.to: "),
+        (
+            '[sources.logs.alerts.email]\nhost = "h"\nsender = "a"\nto = ["a@b"]',
+            "alerts.email.sender: found the text 'a', expected an e-mail address; write for",
+        ),
+        (
+            '[sources.logs.alerts.email]\nhost = "h"\nto = ["a@b"]',
+            "alerts.email.sender: found nothing, expected",
+        ),
+        (
+            '[sources.logs.alerts.email]\nhost = ""\nsender = "a@b"\nto = ["a@b"]',
+            "alerts.email.host: found the text '', expected",
+        ),
+        (
+            (
+                '[sources.logs.alerts.email]\nhost = "h"\nsender = "a@b"\nto = ["a@b"]\n'
+                'security = "ssl"'
+            ),
+            "alerts.email.security: found the text 'ssl', expected 'starttls', 'tls' or 'none'",
+        ),
+        (
+            (
+                '[sources.logs.alerts.email]\nhost = "h"\nsender = "a@b"\nto = ["a@b"]\n'
+                'password = "very-secret"'
+            ),
+            "alerts.email.password: secrets do not belong in the file",
+        ),
+    ],
+)
+def test_a_mistake_in_alerts_says_what_is_expected_and_shows_no_secret(
+    text: str, told: str
+) -> None:
+    line = mistake(f"[sources.logs.alerts]\n{text}")
+    assert told in line
+    assert "very-secret" not in line
+
+
 def test_a_mistake_in_hygiene_says_what_is_expected() -> None:
     line = mistake('[sources.logs.hygiene]\npart_requests = "many"')
     assert "hygiene.part_requests: found the text 'many', expected a whole number from 0" in line

@@ -44,6 +44,7 @@ class Seen:
     path: str
     headers: Mapping[str, str]
     method: str = "GET"
+    body: bytes = b""
 
 
 def error_document(code: str, message: str = "scripted") -> bytes:
@@ -106,13 +107,13 @@ class ScriptedServer(Served):
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
-        seen = Seen(handler.path, headers, handler.command)
+        body = handler.rfile.read(int(headers.get("content-length", 0)))
+        seen = Seen(handler.path, headers, handler.command, body)
         with self._lock:
             self.seen.append(seen)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            handler.rfile.read(int(headers.get("content-length", 0)))
             answer = self.reply(seen)
             time.sleep(answer.delay)
             _send(handler, answer)

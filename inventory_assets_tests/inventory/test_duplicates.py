@@ -2,6 +2,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,10 +22,11 @@ from inventory_assets_tests.inventory.samples import LAYOUT, parts_of
 ONE, TWO = "1" * 32, "abcdef" + "0" * 26
 
 
-@pytest.fixture(autouse=True)
-def _many_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=["hashes that differ", "one hash"])
+def _many_small_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "_FILE_ROWS", 3)
-    monkeypatch.setattr(duplicates, "_BLOCK_ROWS", 2)
+    if request.param == "one hash":  # for all contents
+        monkeypatch.setattr(duplicates, "_MIX", np.uint64(0))
 
 
 def _found(store: LocalStore, *groups: list[Listed]) -> Tally:

@@ -15,6 +15,7 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.observer import ScanObserver
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
@@ -52,10 +53,13 @@ def test_a_listing_is_split_at_the_ends_of_the_previous_days_parts(
     jobs: list[ListingJob] = []
 
     def noted(
-        lister: ModelS3, wanted: Sequence[ListingJob], now: Callable[[], datetime]
+        lister: ModelS3,
+        wanted: Sequence[ListingJob],
+        now: Callable[[], datetime],
+        observer: ScanObserver,
     ) -> ParallelScan:
         jobs.extend(wanted)
-        return ParallelScan(lister, wanted, now)
+        return ParallelScan(lister, wanted, now, observer=observer)
 
     monkeypatch.setattr(listing_driver, "ParallelScan", noted)
     sizing = PartSizing(min_rows_to_split=10)

@@ -21,6 +21,7 @@ from inventory_assets.defs.source.partition_steps import (
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.run_log import logged_to_run
+from inventory_assets.defs.source.run_telemetry import run_telemetry
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.budget import budget_excess, expected_requests
@@ -33,6 +34,7 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
 
 LOG = logging.getLogger(__name__)
 
@@ -61,8 +63,8 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-        with logged_to_run(context.log):
-            work, discovery = _list(context, work, key)
+        with logged_to_run(context.log), run_telemetry(context, work) as telemetry:
+            work, discovery = _list(context, work, key, telemetry)
         yield from step_results(context)
         # Dagster derives the partitions of the run from its first and last shard until here.
         with logged_to_run(context.log):
@@ -75,6 +77,7 @@ def _list(
     context: dg.AssetExecutionContext,
     work: SourceContext,
     key: dg.AssetKey,
+    telemetry: ListingTelemetry,
 ) -> tuple[SourceContext, Discovery | None]:
     """List all partitions of the run; a failed one does not affect the others.
 
@@ -92,7 +95,7 @@ def _list(
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)
-    for partition_key, result in _list_all(work, partition_keys):
+    for partition_key, result in _list_all(work, partition_keys, telemetry):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
@@ -194,7 +197,7 @@ def _with_new_shards(
 
 
 def _list_all(
-    work: SourceContext, partition_keys: Sequence[str]
+    work: SourceContext, partition_keys: Sequence[str], telemetry: ListingTelemetry
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """List the partitions in parallel, under one limit of requests.
 
@@ -211,11 +214,18 @@ def _list_all(
         except InventoryError as error:
             yield partition_key, error
     expected = expected_rows(work, list(requests))
-    lister = work.bucket.lister(work.now())
+    lister = work.bucket.lister(work.now(), telemetry.requests)
+    telemetry.watch(lambda: lister.in_flight)
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)
     shard_lister = ShardLister(
-        lister, work.store, work.layout, work.key_order(), work.now, meter.on_event
+        lister,
+        work.store,
+        work.layout,
+        work.key_order(),
+        work.now,
+        telemetry.reported(meter.on_event),
+        observer=telemetry.listing,
     )
     try:
         with reported_every(meter, _log_progress, PROGRESS_INTERVAL_SECONDS):

@@ -18,6 +18,9 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 _EVALUATIONS_READ = 200
 """The evaluations among which the last of a partition is searched for: those of some weeks."""
 
+LogContext = dg.AssetExecutionContext | dg.OpExecutionContext
+"""The context of a run of an asset, or of a job that logs events of assets."""
+
 
 def partitioned_check(
     name: str,
@@ -41,7 +44,7 @@ def partitioned_check(
 
 
 def log_check(
-    context: dg.AssetExecutionContext,
+    context: LogContext,
     check: dg.AssetCheckSpec,
     partition_key: str,
     violations: Sequence[str],
@@ -62,24 +65,22 @@ def log_check(
         severity: How bad violations are.
         note: What to say if there are none.
     """
-    context.log_event(
-        AssetCheckEvaluation(
-            asset_key=check.asset_key,
-            check_name=check.name,
-            passed=not violations,
-            description="; ".join(violations) or note,
-            metadata=dict(metadata or {}),
-            severity=severity,
-            blocking=check.blocking,
-            partition=partition_key,
-            target_materialization_data=_target(context, check.asset_key, partition_key),
-        )
+    # An op may log it, too, although the annotations of its context leave it out.
+    event: Any = AssetCheckEvaluation(
+        asset_key=check.asset_key,
+        check_name=check.name,
+        passed=not violations,
+        description="; ".join(violations) or note,
+        metadata=dict(metadata or {}),
+        severity=severity,
+        blocking=check.blocking,
+        partition=partition_key,
+        target_materialization_data=_target(context, check.asset_key, partition_key),
     )
+    context.log_event(event)
 
 
-def last_passed(
-    context: dg.AssetExecutionContext, check: dg.AssetCheckSpec, partition_key: str
-) -> bool:
+def last_passed(context: LogContext, check: dg.AssetCheckSpec, partition_key: str) -> bool:
     """Whether the check passed when it was last evaluated for a partition, or never was."""
     history = context.instance.event_log_storage.get_asset_check_execution_history(
         check.key, _EVALUATIONS_READ
@@ -93,7 +94,7 @@ def last_passed(
 
 
 def _target(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, partition_key: str
+    context: LogContext, asset: dg.AssetKey, partition_key: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
     """The checked materialization; without it, Dagster shows the check as outdated."""
     partition = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition_key])

@@ -13,6 +13,7 @@ from inventory_assets.config import Source
 from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.gate.verdict import GateBounds
 from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.listing.shard_registry import (
     known_key_order,
@@ -119,6 +120,16 @@ class SourceAssets:
         return f"{self.source.name}_listing"
 
     @property
+    def collection_job(self) -> str:
+        """The name of the job that removes expired dates."""
+        return f"{self.source.name}_collect_garbage"
+
+    @property
+    def release_job(self) -> str:
+        """The name of the job that releases a held date."""
+        return f"{self.source.name}_release_date"
+
+    @property
     def freshness(self) -> dg.FreshnessPolicy:
         """The freshness policy of its assets."""
         return dg.FreshnessPolicy.time_window(
@@ -145,6 +156,17 @@ class SourceAssets:
     def growth_bounds(self) -> GrowthBounds:
         """The bounds of changes between dates."""
         return GrowthBounds(**self.source.growth.model_dump(exclude={"severity"}))
+
+    @property
+    def gate_bounds(self) -> GateBounds:
+        """The bounds beyond which a date is held."""
+        gate = self.source.gate
+        return GateBounds(
+            gate.failed_percent,
+            gate.slower_ms,
+            self.growth_bounds if self.source.growth_holds else None,
+            gate.enabled,
+        )
 
     @cached_property
     def prices(self) -> Prices:

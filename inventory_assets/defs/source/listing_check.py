@@ -10,7 +10,12 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.source.checks import last_passed, log_check, partitioned_check
+from inventory_assets.defs.source.checks import (
+    LogContext,
+    last_passed,
+    log_check,
+    partitioned_check,
+)
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.metadata_tables import SHARDS_SHOWN, limited_table
 from inventory_assets.errors import printable
@@ -45,17 +50,20 @@ def listing_check(assets: SourceAssets, manifest: dg.AssetKey) -> dg.AssetCheckS
 
 
 def log_listing_check(
-    context: dg.AssetExecutionContext,
+    context: LogContext,
     check: dg.AssetCheckSpec,
     work: SourceContext,
     day: date,
     *,
     is_on_its_own: bool,
+    is_released: bool = False,
 ) -> list[str]:
     """Log the check of a date's listings; return what is wrong.
 
     The Parquet files are read if the check runs on its own. If it failed before, they are read
-    with every manifest, so that a damaged file is not forgotten when the date is merged again.
+    with every manifest, so that a damaged file is not forgotten when the date is merged again. If
+    a person has released the date, the check passes, and says what is wrong, since a failed check
+    would stop what is downstream.
 
     Raises:
         ManifestIncomplete: Nothing was listed.
@@ -75,7 +83,10 @@ def log_listing_check(
         more = [f"and {others:,} more violations"] if others > 0 else []
         violations = [*violations[:SHARDS_SHOWN], *more, _REMEDY]
     metadata = {"rules": rules_table(results)} if with_files or violations else {}
-    log_check(context, check, str(day), violations, metadata, note=f"{len(snapshots):,} shard(s)")
+    note = f"{len(snapshots):,} shard(s)"
+    if is_released and violations:
+        note, violations = f"released, although {'; '.join(violations)}", []
+    log_check(context, check, str(day), violations, metadata, note=note)
     return violations
 
 

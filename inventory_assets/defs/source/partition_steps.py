@@ -21,7 +21,7 @@ test checks that each partition is materialized once."""
 
 
 def log_partition(
-    context: dg.AssetExecutionContext,
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
     key: dg.AssetKey,
     partition_key: str,
     data_version: str,

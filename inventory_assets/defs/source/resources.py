@@ -16,6 +16,7 @@ from inventory_assets.s3.bucket_config import AddressingStyle
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.head_client import HeadClient
 from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.upload_client import UploadSource
 from inventory_assets.wiring import (
     lifecycle_rules_of,
@@ -94,9 +95,9 @@ class SourceBucket(ResourceWithS3Configuration):
         seconds = min(self.max_outage_seconds, max_outage_seconds)
         return SourceBucket(**{**dict(self), "max_outage_seconds": seconds})
 
-    def lister(self, now: datetime) -> PageSource:
+    def lister(self, now: datetime, observer: RequestObserver | None = None) -> PageSource:
         """A client that lists the bucket; the demo store shows what it holds at `now`."""
-        return open_source_bucket(self, now)
+        return open_source_bucket(self, now, observer)
 
     def objects(self, now: datetime, *, with_tags: bool) -> HeadClient:
         """A client that asks for the metadata of the bucket's objects."""

@@ -30,6 +30,7 @@ from inventory_assets.inventory.folder_listing.range_listing import (
     open_checkpoint_log,
 )
 from inventory_assets.inventory.listing.listing_driver import ProfileCorrector
+from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, ListingObserver
 from inventory_assets.inventory.manifest.unreadable_records import (
     MAX_TOLERATED,
     NOTHING_UNREADABLE,
@@ -89,6 +90,7 @@ def list_into_folder(
     key_order: KeyOrder | None = None,
     resume: bool = False,
     now: Callable[[], datetime] = utc_now,
+    observer: ListingObserver = UNOBSERVED,
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
@@ -108,6 +110,7 @@ def list_into_folder(
         key_order: The order in which the store lists; None to detect it.
         resume: Whether to finish a complete listing in the folder even if it is old.
         now: The clock.
+        observer: Is told what this process does.
 
     Raises:
         FolderInUse: Another process is listing into the folder.
@@ -124,7 +127,18 @@ def list_into_folder(
     with locked(folder, now) as lock:
         remove_finished_folder(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
-        work = Work(lister, prefix, processes, store, report, versions, lock, encodings, key_order)
+        work = Work(
+            lister,
+            prefix,
+            processes,
+            store,
+            report,
+            versions,
+            lock,
+            encodings,
+            key_order,
+            observer,
+        )
         wanted, records = request_of(work), FolderRecords(folder, store)
         finished = records.finished()
         if finished is not None:

@@ -16,6 +16,7 @@ from inventory_assets.inventory.listing.listing_driver import (
     list_in_directory_order,
     list_in_parallel,
 )
+from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, ListingObserver
 from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
@@ -53,6 +54,7 @@ class Work:
         lock: The lock of the folder that holds the store, for child processes; None without one.
         encodings: The encodings of parts.
         key_order: The order in which the store lists; None to detect it.
+        observer: Is told what this process does.
     """
 
     lister: PageSource
@@ -64,6 +66,7 @@ class Work:
     lock: FolderLock | None = None
     encodings: Encodings = Encodings.COMPACT
     key_order: KeyOrder | None = None
+    observer: ListingObserver = UNOBSERVED
 
     @property
     def layout(self) -> Layout:
@@ -93,6 +96,7 @@ def open_checkpoint_log(
         started_at=started_at,
         layout=work.layout,
         for_manifest=False,
+        observer=work.observer,
     )
 
 
@@ -134,7 +138,9 @@ def list_by_ranges(
         return RangesBuilder(work, checkpoints, job)
 
     # Read all results, also after a failure: leaving early would cancel the lister.
-    ((_, result),) = list_in_parallel(work.lister, [job], open_builder, work.report)
+    ((_, result),) = list_in_parallel(
+        work.lister, [job], open_builder, work.report, observer=work.observer
+    )
     if isinstance(result, Exception):
         raise result
     return result
@@ -155,7 +161,7 @@ def list_by_directories(
         work.prefix, wanted, stats, resumed_objects=checkpoints.resumed.rows, versions=work.versions
     )
     builder = RangesBuilder(work, checkpoints, job)
-    return list_in_directory_order(work.lister, job, builder, work.report)
+    return list_in_directory_order(work.lister, job, builder, work.report, observer=work.observer)
 
 
 class RangesBuilder(CheckpointedSink):

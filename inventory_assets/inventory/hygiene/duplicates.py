@@ -5,18 +5,17 @@ content unless it is encrypted with a key of KMS, where equal content has differ
 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html). Empty objects do not count.
 
 Memory is bounded: ETags, sizes and row numbers are first distributed over files by a hash, so that
-equal ones are in the same file; then each file is grouped; then the redundant rows, one bit each,
+equal ones are in the same file; then each file is sorted; then the redundant rows, one bit each,
 select records from a second pass over the parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,7 +30,6 @@ _FILE_ROWS = 2**20
 """About as many rows are in each of the files."""
 
 _MAX_FILES = 256
-_BLOCK_ROWS = 2**20
 _BUFFER_BYTES = 2**16
 
 _DIGITS = 32
@@ -68,8 +66,8 @@ def find_duplicates(store: Store, parts: Sequence[Part], folder: Path) -> Tally:
     _distribute(store, parts, files)
     redundant = np.memmap(folder / "redundant", np.uint8, "w+", shape=-(-rows // 8))
     for file in files:
-        for found in _redundant_rows(file):
-            np.bitwise_or.at(redundant, found >> 3, np.uint8(1) << (found & 7).astype(np.uint8))
+        found = _redundant_rows(np.fromfile(file, _ROW))
+        np.bitwise_or.at(redundant, found >> 3, np.uint8(1) << (found & 7).astype(np.uint8))
         file.unlink()
     return _tally(store, parts, redundant)
 
@@ -111,8 +109,7 @@ def _contents(batch: pa.RecordBatch, start: int) -> _Rows:
 
 def _write(rows: _Rows, files: Sequence[IO[bytes]]) -> None:
     """Append rows to the files that their content determines."""
-    mixed = (rows["high"] ^ rows["low"] ^ rows["size"].view(np.uint64)) * _MIX
-    places = (mixed >> np.uint64(32)) % np.uint64(len(files))
+    places = (_mixed(rows) >> np.uint64(32)) % np.uint64(len(files))
     order = np.argsort(places, kind="stable")
     bounds = np.searchsorted(places[order], np.arange(len(files) + 1)).tolist()
     ordered = rows[order]
@@ -120,28 +117,24 @@ def _write(rows: _Rows, files: Sequence[IO[bytes]]) -> None:
         file.write(ordered[bounds[number] : bounds[number + 1]].tobytes())
 
 
-def _redundant_rows(file: Path) -> Iterator[npt.NDArray[np.int64]]:
-    """The numbers of the rows in a file whose content an earlier row has."""
-    groups = pl.DataFrame()
-    for block in _blocks(file):
-        found = block.group_by(_CONTENT).agg(pl.len().alias("rows"), pl.min("row").alias("first"))
-        groups = pl.concat([groups, found]) if len(groups) else found
-        groups = groups.group_by(_CONTENT).agg(pl.sum("rows"), pl.min("first"))
-    if not len(groups):
-        return
-    shared = groups.filter(pl.col("rows") > 1).drop("rows")
-    for block in _blocks(file):
-        later = block.join(shared, on=_CONTENT).filter(pl.col("row") != pl.col("first"))
-        yield later.get_column("row").to_numpy()
+def _redundant_rows(rows: _Rows) -> npt.NDArray[np.int64]:
+    """The numbers of the rows whose content a row with a smaller number has."""
+    mixed = np.sort(_mixed(rows))
+    repeated = np.unique(mixed[1:][mixed[1:] == mixed[:-1]])
+    # Rows are compared in full only where another one has the same hash.
+    alike = rows[np.isin(_mixed(rows), repeated)]
+    alike = alike[np.lexsort([alike[name] for name in ("row", *_CONTENT)])]
+    is_later = np.ones(max(len(alike) - 1, 0), np.bool_)
+    for name in _CONTENT:
+        is_later &= alike[name][1:] == alike[name][:-1]
+    found: npt.NDArray[np.int64] = alike["row"][1:][is_later]
+    return found
 
 
-def _blocks(file: Path) -> Iterator[pl.DataFrame]:
-    with file.open("rb") as opened:
-        while data := opened.read(_BLOCK_ROWS * _ROW.itemsize):
-            rows = np.frombuffer(data, _ROW)
-            yield pl.DataFrame(
-                {name: np.ascontiguousarray(rows[name]) for name in _ROW.names or ()}
-            )
+def _mixed(rows: _Rows) -> npt.NDArray[np.uint64]:
+    """A hash of the content of each row."""
+    mixed: npt.NDArray[np.uint64] = rows["high"] ^ rows["low"] ^ rows["size"].view(np.uint64)
+    return mixed * _MIX
 
 
 def _tally(store: Store, parts: Sequence[Part], redundant: npt.NDArray[np.uint8]) -> Tally:

@@ -27,6 +27,7 @@ from inventory_assets.inventory.listing.checkpoint_record import (
     run_of,
 )
 from inventory_assets.inventory.listing.draft_recovery import RangeInProgress, recover_drafts
+from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, ListingObserver
 from inventory_assets.inventory.listing.part_stream import OpenRange
 from inventory_assets.inventory.manifest.unreadable_records import (
     UnreadableRecord,
@@ -70,6 +71,7 @@ class CheckpointLog:
         started_at: When the listing began, if another process of this listing knows.
         layout: The keys of parts; None to resume from published parts only.
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts.
+        observer: Is told of every record that is written.
 
     Attributes:
         resumed: The work of earlier runs.
@@ -91,8 +93,10 @@ class CheckpointLog:
         layout: Layout | None = None,
         *,
         for_manifest: bool = True,
+        observer: ListingObserver = UNOBSERVED,
     ) -> None:
         self._store = store
+        self._observer = observer
         self._layout = layout
         self._for_manifest = for_manifest
         self._open_ranges: Callable[[], Sequence[OpenRange]] = tuple
@@ -222,6 +226,7 @@ class CheckpointLog:
         publish(self._store, CHECKPOINT.file(f"{self._folder}/{name}", record))
         self._written += 1
         self._records.append(name)
+        self._observer.checkpoint_written()
 
     def close(self) -> None:
         """Unlock the drafts, so that another run can resume from them."""

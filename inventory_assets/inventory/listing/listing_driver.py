@@ -26,6 +26,7 @@ from inventory_assets.scan.engine.events import (
     RangeNarrowed,
     RangeSplit,
 )
+from inventory_assets.scan.engine.observer import UNOBSERVED, ScanObserver
 from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report
 from inventory_assets.scan.errors import NamesMisread
@@ -79,6 +80,7 @@ def list_in_parallel(
     open_sink: Callable[[ListingJob], ListingSink[Result]],
     report: Report,
     now: Callable[[], datetime] = utc_now,
+    observer: ScanObserver = UNOBSERVED,
 ) -> Generator[tuple[ListingJob, Result | Exception], None, None]:
     """List jobs in parallel from a store that lists in byte order.
 
@@ -88,6 +90,7 @@ def list_in_parallel(
         open_sink: Opens the sink of a job at its first event.
         report: Receives every event, before the sink does.
         now: The clock.
+        observer: Is told which ranges are received.
 
     Yields:
         Each job with the result of its sink, or with its `InventoryError` or `OSError`.
@@ -99,7 +102,7 @@ def list_in_parallel(
         for job in jobs:
             if not job.ranges:
                 yield job, sinks.finish(job)
-        scan = ParallelScan(lister, [job for job in jobs if job.ranges], now)
+        scan = ParallelScan(lister, [job for job in jobs if job.ranges], now, observer=observer)
         for event in scan:
             report(event)
             result = sinks.receive(event)
@@ -164,6 +167,7 @@ def list_in_directory_order(
     sink: ListingSink[Result],
     report: Report,
     now: Callable[[], datetime] = utc_now,
+    observer: ScanObserver = UNOBSERVED,
 ) -> Result:
     """List a job from a store that lists in directory order, one request after the other.
 
@@ -173,6 +177,7 @@ def list_in_directory_order(
         sink: Its sink, which is closed at the end.
         report: Receives every event, before the sink does.
         now: The clock.
+        observer: Is told that the job is received, as one range.
 
     Raises:
         VersionsNotListed: Versions are wanted.
@@ -181,7 +186,7 @@ def list_in_directory_order(
         IncompleteListing: The listing does not prove that it is complete.
         StoreError: A part cannot be written.
     """
-    with closing(sink):
+    with closing(sink), observer.receiving(job, 0):
         try:
             finished_at = now()
             for event in directory_events(lister, job):

@@ -20,6 +20,7 @@ from inventory_assets.inventory.listing.listing_driver import (
     list_in_directory_order,
     list_in_parallel,
 )
+from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, ListingObserver
 from inventory_assets.inventory.listing.part_reuse import split_hints
 from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
 from inventory_assets.inventory.listing.part_stream import ROWS_IN_MEMORY, RowBuffer
@@ -63,6 +64,7 @@ class ShardLister:
         now: The clock.
         report: Receives every event, on any thread.
         sizing: The sizes of parts.
+        observer: Is told what the listing does, on any thread.
     """
 
     lister: PageSource
@@ -72,6 +74,7 @@ class ShardLister:
     now: Callable[[], datetime] = utc_now
     report: Report = ignore_events
     sizing: PartSizing = DEFAULT_SIZING
+    observer: ListingObserver = UNOBSERVED
 
     def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
         """List `shard` and publish its snapshot of `day`.
@@ -158,7 +161,9 @@ class ShardLister:
         def open_builder(job: ListingJob) -> SnapshotBuilder:
             return self._new_builder(jobs[job], job, buffer)
 
-        listed = list_in_parallel(self.lister, [*jobs], open_builder, self.report, self.now)
+        listed = list_in_parallel(
+            self.lister, [*jobs], open_builder, self.report, self.now, self.observer
+        )
         with closing(listed):
             for job, result in listed:
                 yield jobs[job].request, result
@@ -204,6 +209,7 @@ class ShardLister:
                 records,
                 published_at,
                 layout=self.layout,
+                observer=self.observer,
             )
             checkpoints.log_resumption(f"{each.day}, {shard.prefix!r}: ")
             yield ResumeState(each, checkpoints, baselines[each.day], key_order, expected_etag)
@@ -245,4 +251,6 @@ class ShardLister:
             versions=wanted.versions,
         )
         builder = self._new_builder(start, job, buffer)
-        return list_in_directory_order(self.lister, job, builder, self.report, self.now)
+        return list_in_directory_order(
+            self.lister, job, builder, self.report, self.now, self.observer
+        )

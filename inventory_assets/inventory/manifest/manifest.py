@@ -140,6 +140,25 @@ class ShardEntry:
         return self.versions.as_of if self.versions else None
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Who published a date that the gate had held.
+
+    Attributes:
+        identity: The identity of the manifest that was released.
+        released_at: When.
+        released_by: Who: a user of the machine or of Dagster, or a run.
+        because: The reason given.
+        crossed: The bounds that the date crossed, a sentence each.
+    """
+
+    identity: str
+    released_at: datetime
+    released_by: str
+    because: str
+    crossed: tuple[str, ...]
+
+
 @dataclass(frozen=True)  # without slots, for its cached properties
 class Manifest:
     """The inventory of one date, as this project describes it.
@@ -157,6 +176,7 @@ class Manifest:
         destination: Where readers of S3 Inventory look for the data files.
         configuration: The configuration of the source.
         baseline: The newest complete inventory before the date, as it was merged; None without.
+        release: Who released it, if the gate held it; None otherwise.
     """
 
     bucket: str
@@ -168,6 +188,11 @@ class Manifest:
     destination: Destination
     configuration: Mapping[str, JsonValue]
     baseline: Baseline | None
+    release: Release | None = None
+
+    def with_release(self, release: Release | None) -> "Manifest":
+        """The same manifest with its release."""
+        return replace(self, release=release)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:

@@ -5,7 +5,7 @@ after the shard around it was listed, the few parts concerned are written again 
 key belongs to the longest prefix that has a snapshot for the date.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from itertools import pairwise
@@ -157,15 +157,6 @@ def publish_manifest(
         ConflictError: Another run published the inventory of the date in the meantime.
         StoreError: A part is missing or altered, or a file could not be written.
     """
-
-    def require_parts() -> None:
-        differing = files_that_differ(store, manifest.parts)
-        if differing:
-            raise StoreError(
-                f"{store.where(differing[0])} is missing or was altered; materialize "
-                f"object_listing for {manifest.day} again, then this manifest"
-            )
-
     if expected_etag is None:
         expected_etag = manifest_etag(store, layout, manifest.day)
     earlier = read_manifest(store, layout, manifest.day)
@@ -179,13 +170,27 @@ def publish_manifest(
         store,
         MANIFEST.file(layout.manifest(manifest.day), manifest),
         expected_etag,
-        verify=require_parts,
+        verify=lambda: require_parts(store, manifest),
         dependents=[
             (layout.symlink(manifest.day), symlinks([store.uri(p.key) for p in manifest.parts])),
             (layout.s3_manifest(manifest.day), document),
             (layout.checksum(manifest.day), manifest_checksum(document)),
         ],
     )
+
+
+def require_parts(store: Store, manifest: Manifest) -> None:
+    """Check that all parts of a manifest exist as they were published.
+
+    Raises:
+        StoreError: A part is missing or altered.
+    """
+    differing = files_that_differ(store, manifest.parts)
+    if differing:
+        raise StoreError(
+            f"{store.where(differing[0])} is missing or was altered; materialize "
+            f"object_listing for {manifest.day} again, then this manifest"
+        )
 
 
 def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
@@ -244,14 +249,30 @@ def newest_manifest(
         before: The date.
         read: Replaces `read_manifest`, for a caller that caches manifests.
     """
+    return next(manifests_before(store, layout, before, read), None)
+
+
+def manifests_before(
+    store: Store,
+    layout: Layout,
+    before: date,
+    read: Callable[[date], Manifest | None] | None = None,
+) -> Iterator[Manifest]:
+    """The complete manifests older than a date, the newest first; they are read as they are asked.
+
+    Args:
+        store: The store with the manifests.
+        layout: The layout of the source.
+        before: The date.
+        read: Replaces `read_manifest`, for a caller that caches manifests.
+    """
     read = read or partial(read_manifest, store, layout)
     for name in reversed(store.list_names(layout.base)):
         day = day_of_folder(name)
         if day is not None and day < before:
             manifest = read(day)
             if manifest is not None:
-                return manifest
-    return None
+                yield manifest
 
 
 def _trimmed(store: Store, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from inventory_assets.inventory.changes.change_log import ChangeLog, read_change_log
 from inventory_assets.inventory.errors import InventoryNotFound
+from inventory_assets.inventory.gate.held_date import days_with_holds, read_held
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.lifecycle.date_simulation import DATE_SIMULATION
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -155,7 +156,7 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
         checks=[*_checks(store, manifest, usage)],
         verify_command=f"inventory verify {quote(f'{layout.source}@{day}')}",
         prices=prices.label if prices else "",
-        notes=[*_notes(hygiene)],
+        notes=[*_gate_notes(store, layout, manifest), *_notes(hygiene)],
         current=current_total(prefixes),
     )
 
@@ -232,6 +233,20 @@ def _checks(store: Store, manifest: Manifest, usage: DateUsage) -> Iterator[Chec
     )
     for (name, passed), violations in zip(_PASSED.items(), found, strict=True):
         yield Check(name, not violations, "; ".join(violations) or passed)
+
+
+def _gate_notes(store: Store, layout: Layout, manifest: Manifest) -> Iterator[str]:
+    """Dates that are held since the baseline, and whether this one was."""
+    if manifest.release is not None:
+        release = manifest.release
+        yield (
+            f"This date was held ({'; '.join(release.crossed)}) until {release.released_by} "
+            f"released it at {release.released_at:%Y-%m-%d %H:%M} UTC, because: {release.because}."
+        )
+    first = manifest.baseline.day if manifest.baseline else date.min
+    for day in days_with_holds(store, layout):
+        if first <= day <= manifest.day and (held := read_held(store, layout, day)):
+            yield f"A listing of {day} is held and not published: {'; '.join(held.sentences)}."
 
 
 def _notes(hygiene: HygieneReport | None) -> Iterator[str]:

@@ -67,6 +67,7 @@ _ORDER = (
     (FileKind.S3_MANIFEST, False),
     (FileKind.SYMLINK, False),
     (FileKind.MANIFEST, False),
+    (FileKind.HELD, False),
     (FileKind.SUPERSEDED, False),
     (FileKind.CHANGES, False),
     (FileKind.SNAPSHOT, False),

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from inventory_assets.inventory.changes.change_log import CHANGE_LOG, CHANGE_LOG_SYMLINK
 from inventory_assets.inventory.changes.shard_changes import CHANGES
+from inventory_assets.inventory.gate.held_date import HELD
 from inventory_assets.inventory.listing.checkpoint_record import CHECKPOINT
 from inventory_assets.inventory.manifest.manifest import MANIFEST, SUPERSEDED
 from inventory_assets.inventory.manifest.s3_inventory_format import S3_MANIFEST, SYMLINK
@@ -23,6 +24,7 @@ _TYPES: dict[FileKind, FileType] = {
         S3_MANIFEST,
         SYMLINK,
         SUPERSEDED,
+        HELD,
         SNAPSHOT,
         CHANGES,
         CHANGE_LOG,

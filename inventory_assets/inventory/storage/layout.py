@@ -32,6 +32,7 @@ class FileKind(StrEnum):
     CHECKSUM = "{day}T00-00Z/manifest.checksum"
     SYMLINK = "hive/dt={day}-00-00/symlink.txt"
     SUPERSEDED = "superseded/dt={day}/{name}.json"
+    HELD = "held/dt={day}/held.json"
     SNAPSHOT = "snapshots/dt={day}/{name}.json"
     CHANGE_LOG = "changes/dt={day}/change_log.json"
     CHANGES = "changes/dt={day}/{name}.json"
@@ -200,6 +201,10 @@ class Layout:
     def superseded(self, day: date, identity: str) -> str:
         """A manifest of a date that was published again since, by its identity."""
         return self._key(FileKind.SUPERSEDED, day, identity)
+
+    def held(self, day: date) -> str:
+        """The record of a date that the gate held."""
+        return self._key(FileKind.HELD, day)
 
     def s3_manifest(self, day: date) -> str:
         """The manifest of a date as S3 Inventory writes it, `manifest.json`."""

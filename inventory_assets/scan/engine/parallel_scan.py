@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.events import Event, ListingJob
 from inventory_assets.scan.engine.fetcher import Fetcher
+from inventory_assets.scan.engine.observer import UNOBSERVED, ScanObserver
 from inventory_assets.scan.engine.page_queue import PageQueue, QueueItem
 from inventory_assets.scan.engine.reader import Reader
 from inventory_assets.scan.engine.scheduler import Scheduler
@@ -44,6 +45,7 @@ class ParallelScan:
             requests may be in flight.
         now: The clock.
         can_split: Whether ranges may be split while they are listed.
+        observer: Is told which ranges are received.
     """
 
     def __init__(
@@ -53,12 +55,19 @@ class ParallelScan:
         now: Callable[[], datetime] = utc_now,
         *,
         can_split: bool = True,
+        observer: ScanObserver = UNOBSERVED,
     ) -> None:
         self._lister = lister
         self._queue = PageQueue()
         self._fetcher = Fetcher(lister)
         self._scheduler = Scheduler(
-            lister, jobs, self._fetcher, self._queue, now, can_split=can_split
+            lister,
+            jobs,
+            self._fetcher,
+            self._queue,
+            now,
+            can_split=can_split,
+            observer=observer,
         )
 
     def __iter__(self) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.fetcher import Fetcher
+from inventory_assets.scan.engine.observer import UNOBSERVED, ScanObserver
 from inventory_assets.scan.engine.page_queue import (
     FetchStopped,
     PageQueue,
@@ -46,6 +47,7 @@ class Scheduler:
         queue: Receives the pages, and the ranges that were split off.
         now: The clock.
         can_split: Whether ranges may be split while they are listed.
+        observer: Is told which ranges are received.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Scheduler:
         now: Callable[[], datetime],
         *,
         can_split: bool,
+        observer: ScanObserver = UNOBSERVED,
     ) -> None:
         self._lister = lister
         self._fetcher = fetcher
         self._queue = queue
         self._now = now
         self._can_split = can_split
+        self._observer = observer
         self._splitter = Splitter(lister)
         self._waiting = deque(linked_tasks(jobs))
         """Ranges to receive, the next one first."""
@@ -197,10 +201,11 @@ class Scheduler:
         attempt = task.attempt
         ending = None
         try:
-            async for received in self._fetcher.pages(task):
-                ending = received.ending
-                self._on_page(received)
-                await self._queue.put(received)
+            with self._observer.receiving(task.job, task.index):
+                async for received in self._fetcher.pages(task):
+                    ending = received.ending
+                    self._on_page(received)
+                    await self._queue.put(received)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or reports it

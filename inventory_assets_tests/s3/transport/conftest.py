@@ -1,22 +1,18 @@
 """Fixtures of the tests of the transport: servers, certificates, proxies, opened connections."""
 
-import datetime as dt
 import os
 import ssl
 from collections.abc import Iterator
 from functools import cache
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from botocore.loaders import JSONFileLoader
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.connection import HTTPConnection
 
 from inventory_assets.s3.http.endpoint import Endpoint
 from inventory_assets.s3.http.transport import Transport
+from inventory_assets_tests.fakes.certificate import self_signed_certificate
 from inventory_assets_tests.fakes.scripted_server import ScriptedServer
 from inventory_assets_tests.s3.transport.requests import GOOD
 
@@ -54,27 +50,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate of this machine, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path_factory.mktemp("tls") / "server.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return pem
+    return self_signed_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

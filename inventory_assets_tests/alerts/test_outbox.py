@@ -1,0 +1,121 @@
+"""Which messages are due: one for each situation, again only if it changes, and one at its end."""
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.alerts.outbox import MAX_OPEN, OUTBOX, Outbox
+from inventory_assets.alerts.situation import Kind, Situation, State
+
+WHO = ["mail", "webhook"]
+
+
+def situation(key: str, text: str = "bad") -> Situation:
+    return Situation(key, Kind.ODD_DATE, text)
+
+
+def told_only_mail(outbox: Outbox) -> Outbox:
+    [due] = outbox.pending(["mail"])
+    return outbox.delivered(due)
+
+
+def deliver_all(outbox: Outbox, names: list[str] | None = None) -> tuple[Outbox, list[str]]:
+    """Deliver what is pending; return it as `notifier state key text`."""
+    told = []
+    for due in list(outbox.pending(names or WHO)):
+        told.append(f"{due.notifier} {due.state} {due.key} {due.situation.text}")
+        outbox = outbox.delivered(due)
+    return outbox, told
+
+
+def test_a_situation_is_told_once_to_each() -> None:
+    outbox, told = deliver_all(Outbox().updated([situation("a")], {}, WHO))
+    assert told == ["mail open a bad", "webhook open a bad"]
+    outbox, told = deliver_all(outbox.updated([situation("a")], {}, WHO))
+    assert told == []
+
+
+def test_a_situation_that_changes_is_told_again_and_its_end_too() -> None:
+    outbox, _ = deliver_all(Outbox().updated([situation("a")], {}, WHO))
+    outbox, told = deliver_all(outbox.updated([situation("a", "worse")], {}, WHO))
+    assert told == ["mail changed a worse", "webhook changed a worse"]
+    outbox, told = deliver_all(outbox.updated([], {"a": "fine"}, WHO))
+    assert told == ["mail resolved a fine", "webhook resolved a fine"]
+    outbox = outbox.updated([], {}, WHO)
+    assert outbox.followed == {}
+
+
+def test_an_end_without_a_sentence_is_not_told() -> None:
+    outbox, _ = deliver_all(Outbox().updated([situation("a")], {}, WHO))
+    outbox, told = deliver_all(outbox.updated([], {}, WHO))
+    assert (outbox.followed, told) == ({}, [])
+
+
+def test_what_was_not_delivered_stays_pending_for_that_notifier_alone() -> None:
+    outbox = told_only_mail(Outbox().updated([situation("a")], {}, WHO))
+    outbox, told = deliver_all(outbox.updated([situation("a")], {}, WHO))
+    assert told == ["webhook open a bad"]
+
+
+def test_only_those_who_were_told_of_a_situation_are_told_of_its_end() -> None:
+    outbox = told_only_mail(Outbox().updated([situation("a")], {}, WHO))
+    outbox, told = deliver_all(outbox.updated([], {"a": "fine"}, WHO))
+    assert told == ["mail resolved a fine"]
+    assert (
+        Outbox().updated([situation("a")], {}, WHO).updated([], {"a": "fine"}, WHO).followed == {}
+    )
+
+
+def test_a_new_notifier_is_told_of_what_is_open() -> None:
+    outbox, _ = deliver_all(Outbox().updated([situation("a")], {}, ["mail"]), ["mail"])
+    _, told = deliver_all(outbox.updated([situation("a")], {}, WHO))
+    assert told == ["webhook open a bad"]
+
+
+def test_a_bounded_number_of_situations_is_followed_and_the_others_are_counted() -> None:
+    many = [situation(str(number)) for number in range(MAX_OPEN + 7)]
+    outbox = Outbox().updated(many, {}, WHO)
+    assert (len(outbox.followed), outbox.left_out) == (MAX_OPEN, 7)
+
+
+looks = st.tuples(
+    st.dictionaries(st.sampled_from("abc"), st.sampled_from(["bad", "worse"])),
+    st.lists(st.booleans(), min_size=12, max_size=12),
+)
+
+
+@given(st.lists(looks, max_size=12))
+def test_everyone_ends_up_knowing_what_is_so_however_deliveries_fail(
+    story: list[tuple[dict[str, str], list[bool]]],
+) -> None:
+    outbox, known = Outbox(), {name: dict[str, str]() for name in WHO}
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+
+    def tick(now: dict[str, str], works: list[bool]) -> Outbox:
+        found = [situation(key, text) for key, text in now.items()]
+        ended = {key: "fine" for key in "abc" if key not in now}
+        updated = OUTBOX.validate_json(OUTBOX.dump_json(outbox.updated(found, ended, WHO)))
+        for due, is_up in zip(list(updated.pending(WHO)), works, strict=False):
+            if is_up:
+                updated = updated.delivered(due)
+                counts[due.notifier, due.key] += 1
+                knows = known[due.notifier]
+                if due.state is State.RESOLVED:
+                    assert due.key in knows, "who was not told is not told of the end"
+                    del knows[due.key]
+                else:
+                    assert (due.state is State.CHANGED) == (due.key in knows)
+                    assert knows.get(due.key) != due.situation.text, "nothing is told twice"
+                    knows[due.key] = due.situation.text
+        return updated
+
+    now: dict[str, str] = {}
+    for now, works in story:
+        outbox = tick(now, works)
+    for _ in range(2):
+        outbox = tick(now, [True] * 12)
+    assert known == dict.fromkeys(WHO, now)
+    before = dict(counts)
+    outbox = tick(now, [True] * 12)
+    assert counts == before
