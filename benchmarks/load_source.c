@@ -1,4 +1,5 @@
-/* An S3 server that lists one bucket of any size and holds none of it: the load of the benchmarks.
+/* An S3 server that lists one bucket of any size, and answers HEAD for each of its keys, and holds
+ * none of it: the load of the benchmarks.
  *
  * Keys and their attributes are functions of a number, so a page costs little more than sending it.
  * One thread waits for all connections with epoll, edge-triggered. Signatures are not checked.
@@ -53,6 +54,7 @@ struct answer {
     int status;
     char *start;
     size_t length;
+    const char *headers;                /* of an object, instead of those of a document */
 };
 
 static int64_t now(void) {
@@ -134,6 +136,13 @@ static struct answer answer_to(struct server *server, char *method, char *target
                      "<Buckets><Bucket><Name>%s</Name><CreationDate>2023-10-01T00:00:00.000Z"
                      "</CreationDate></Bucket></Buckets></ListAllMyBucketsResult>", bucket, room);
     }
+    if (*key && !strcmp(method, "HEAD")) {
+        char *end = object_headers(&server->pages, path_key(key), room);
+        if (end) {
+            *end = '\0';
+            return (struct answer){200, room + PROLOGUE_ROOM, 0, room};
+        }
+    }
     if (*key)
         return document(404, "NoSuchKey", "The objects of this bucket cannot be read", room);
     if (request.lists)
@@ -199,13 +208,16 @@ static bool answer(struct server *server, struct connection *connection) {
     connection->room = borrow_room(server);
     struct answer answer = answer_to(server, method, target ? target : method, connection->room);
     connection->last |= answer.status == 405;   /* whose body, if any, is not read */
-    char header[512];
-    size_t size = (size_t)sprintf(
-        header, "HTTP/1.1 %d %s\r\nServer: AmazonS3\r\nx-amz-request-id: %016llX\r\n"
-        "x-amz-bucket-region: us-east-1\r\nContent-Type: application/xml\r\n"
-        "Content-Length: %zu\r\n\r\n", answer.status,
-        answer.status == 200 ? "OK" : answer.status == 503 ? "Slow Down" : "Error",
-        (unsigned long long)server->requests, head ? 0 : answer.length);
+    char header[2048], *end = header;
+    end += sprintf(end, "HTTP/1.1 %d %s\r\nServer: AmazonS3\r\nx-amz-request-id: %016llX\r\n"
+                   "x-amz-bucket-region: us-east-1\r\n", answer.status,
+                   answer.status == 200 ? "OK" : answer.status == 503 ? "Slow Down" : "Error",
+                   (unsigned long long)server->requests);
+    end += answer.headers
+        ? sprintf(end, "%s\r\n", answer.headers)
+        : sprintf(end, "Content-Type: application/xml\r\nContent-Length: %zu\r\n\r\n",
+                  head ? 0 : answer.length);
+    size_t size = (size_t)(end - header);
     connection->rest = memcpy(answer.start - size, header, size);
     connection->left = size + (head ? 0 : answer.length);
     if (answer.status == 200 && chance(server, server->resets, 2)) {

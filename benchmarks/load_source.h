@@ -90,6 +90,7 @@ struct page {                           /* rendered within a room of PAGE_ROOM b
 void pages_open(struct pages *pages);
 bool page_render(const struct pages *pages, const struct query *query, char *room,
                  struct page *page);
+char *object_headers(const struct pages *pages, struct text key, char *out);
 
 /* Requests (load_source_requests.c). */
 
@@ -99,5 +100,6 @@ struct request {
 };
 
 bool read_parameters(char *text, struct request *request);
+struct text path_key(char *text);
 
 #endif

@@ -30,23 +30,55 @@ static char *put_time(const struct pages *pages, char *out, uint32_t bits) {
     return out + 24;
 }
 
-/* One object: from 0 bytes to 8 GiB, as many of each order of magnitude; the largest uploaded in
- * parts of 64 MiB; 3 % and 2 % outside STANDARD. */
-static char *put_object(const struct pages *pages, uint64_t number, enum encoding encoding,
-                        char *out) {
-    const struct keys *keys = pages->keys;
-    uint64_t chance = random_of(keys, number, 4), bits = random_of(keys, number, 5);
-    uint64_t size = (bits >> 8) & ((1ULL << ((bits & 255) * 34 >> 8)) - 1);
-    out = PUT(out, "<Contents><Key>");
-    out += key_render(keys, number, encoding, out);
-    out = PUT(out, "</Key><LastModified>");
-    out = put_time(pages, out, (uint32_t)(chance >> 32));
-    out = PUT(out, "</LastModified><ETag>&quot;");
+/* The size of an object: from 0 bytes to 8 GiB, as many of each order of magnitude. */
+static uint64_t size_of(const struct keys *keys, uint64_t number) {
+    uint64_t bits = random_of(keys, number, 5);
+    return (bits >> 8) & ((1ULL << ((bits & 255) * 34 >> 8)) - 1);
+}
+
+static char *put_etag(const struct keys *keys, uint64_t number, uint64_t size, char *out) {
     out = put_hex(put_hex(out, random_of(keys, number, 2)), random_of(keys, number, 3));
     if (size > 1ULL << 31) {
         *out++ = '-';
         out = put_decimal(out, (size - 1) / (1 << 26) + 1);
     }
+    return out;
+}
+
+/* The headers that S3 answers HEAD with, of an object with metadata of its own; NULL where there
+ * is no such key (https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html). */
+char *object_headers(const struct pages *pages, struct text key, char *out) {
+    static const char *TYPES[] = {"application/octet-stream", "image/jpeg", "application/x-gzip",
+                                  "text/plain; charset=utf-8"};
+    const struct keys *keys = pages->keys;
+    uint64_t number = first_key(keys, 0, key, AT_LEAST);
+    char name[MAX_KEY_BYTES + 1];
+    if (number >= keys->count || key_render(keys, number, RAW, name) != key.length ||
+        memcmp(name, key.bytes, key.length))
+        return NULL;
+    uint64_t size = size_of(keys, number), kind = random_of(keys, number, 6);
+    out = PUT(out, "Last-Modified: Sun, 01 Oct 2023 12:00:00 GMT\r\nETag: \"");
+    out = put_etag(keys, number, size, out);
+    out = PUT(out, "\"\r\nx-amz-server-side-encryption: AES256\r\nAccept-Ranges: bytes\r\n"
+                   "x-amz-checksum-crc64nvme: AAAAAAAAAAA=\r\nx-amz-checksum-type: FULL_OBJECT\r\n"
+                   "x-amz-meta-owner: team-");
+    out = put_decimal(out, kind >> 8 & 63);
+    return out + sprintf(out, "\r\nx-amz-meta-checksum: %016llx\r\nContent-Type: %s\r\n"
+                              "Content-Length: %llu\r\n", (unsigned long long)kind,
+                         TYPES[kind & 3], (unsigned long long)size);
+}
+
+/* One object; the largest uploaded in parts of 64 MiB; 3 % and 2 % outside STANDARD. */
+static char *put_object(const struct pages *pages, uint64_t number, enum encoding encoding,
+                        char *out) {
+    const struct keys *keys = pages->keys;
+    uint64_t chance = random_of(keys, number, 4), size = size_of(keys, number);
+    out = PUT(out, "<Contents><Key>");
+    out += key_render(keys, number, encoding, out);
+    out = PUT(out, "</Key><LastModified>");
+    out = put_time(pages, out, (uint32_t)(chance >> 32));
+    out = PUT(out, "</LastModified><ETag>&quot;");
+    out = put_etag(keys, number, size, out);
     out = PUT(out, "&quot;</ETag>");
     if (pages->checksums)
         out = PUT(out, "<ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm>"

@@ -13,18 +13,23 @@ static int hex_digit(char digit) {
     return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-/* Decode a parameter in place; a plus is a space, as forms have it. */
-static struct text decoded(char *text) {
+/* Decode a text in place; in a parameter, a plus is a space, as forms have it. */
+static struct text decoded(char *text, bool is_parameter) {
     char *out = text;
     for (char *at = text; *at; at++) {
         if (*at == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
             *out++ = (char)(hex_digit(at[1]) << 4 | hex_digit(at[2]));
             at += 2;
         } else {
-            *out++ = *at == '+' ? ' ' : *at;
+            *out++ = is_parameter && *at == '+' ? ' ' : *at;
         }
     }
     return (struct text){text, (size_t)(out - text)};
+}
+
+/* Decode a key of a path in place. */
+struct text path_key(char *text) {
+    return decoded(text, false);
 }
 
 /* Read the parameters of a target, which is changed; false if one of them is too long. */
@@ -36,7 +41,7 @@ bool read_parameters(char *text, struct request *request) {
         char *written = strchr(name, '=');
         if (written)
             *written++ = '\0';
-        struct text value = written ? decoded(written) : empty;
+        struct text value = written ? decoded(written, true) : empty;
         if (value.length > MAX_KEY_BYTES)
             return false;
         if (!strcmp(name, "list-type"))

@@ -1,7 +1,8 @@
 """The peers that are libraries: `python_peers.py NAME URL BUCKET [FILE]`, run by their own Python.
 
 Each lists the whole bucket as its own documentation shows, reads key, size, ETag and time of every
-object, and prints their number. It imports only the packages that it needs.
+object, and prints their number; or it asks for the metadata of so many objects. It imports only the
+packages that it needs.
 """
 
 import sys
@@ -54,6 +55,60 @@ def obstore_parquet(url: str, bucket: str, file: str) -> int:
     return count
 
 
+def boto3_heads(url: str, bucket: str, count: str) -> int:
+    """HeadObject by boto3 in a pool of threads."""
+    from concurrent.futures import ThreadPoolExecutor
+    from itertools import islice
+
+    import boto3
+    from botocore.config import Config
+
+    config = Config(max_pool_connections=CONCURRENCY)
+    client = boto3.client("s3", endpoint_url=url, config=config)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = islice((found["Key"] for page in pages for found in page["Contents"]), int(count))
+
+    def ask(key: str) -> bool:
+        return _read_head(client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED"))
+
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        return sum(pool.map(ask, keys))
+
+
+def aiobotocore_heads(url: str, bucket: str, count: str) -> int:
+    """HeadObject by tasks of aiobotocore."""
+    import asyncio
+
+    from aiobotocore.config import AioConfig  # type: ignore[import-not-found]
+    from aiobotocore.session import get_session
+
+    async def run() -> int:
+        config = AioConfig(max_pool_connections=CONCURRENCY)
+        async with get_session().create_client("s3", endpoint_url=url, config=config) as client:
+            keys: list[str] = []
+            async for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+                keys += [found["Key"] for found in page["Contents"]]
+                if len(keys) >= int(count):
+                    break
+            waiting = iter(keys[: int(count)])
+
+            async def work() -> int:
+                answered = 0
+                for key in waiting:
+                    head = await client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+                    answered += _read_head(head)
+                return answered
+
+            return sum(await asyncio.gather(*(work() for _ in range(CONCURRENCY))))
+
+    return asyncio.run(run())
+
+
+def _read_head(head: Any) -> bool:
+    """Touch what an inventory needs of an answer."""
+    return bool(head["ContentType"] and head["Metadata"] and head["ETag"])
+
+
 def _obstore_batches(url: str, bucket: str) -> Any:
     import obstore  # type: ignore[import-not-found]
     from obstore.store import S3Store  # type: ignore[import-not-found]
@@ -74,9 +129,12 @@ def _read(page: Any) -> int:
 
 
 CHUNK_ROWS = 50_000
+CONCURRENCY = 64
 PEERS: dict[str, Callable[..., int]] = {
     "boto3": boto3_paginator,
     "aiobotocore": aiobotocore_paginator,
+    "boto3-heads": boto3_heads,
+    "aiobotocore-heads": aiobotocore_heads,
     "obstore-drain": obstore_drain,
     "obstore-parquet": obstore_parquet,
 }

@@ -25,6 +25,7 @@ from inventory_assets.defs.assets import (
     build_lifecycle_simulation,
     build_object_changes,
     build_object_listing,
+    build_object_metadata,
     build_prefix_usage,
     build_shards,
     build_storage_report,
@@ -95,6 +96,8 @@ def _source_definitions(
     ]
     if source.source.hygiene.enabled:
         assets.append(build_hygiene_report(source))
+    if source.source.metadata is not None:
+        assets.append(build_object_metadata(source))
     if source.source.exports:
         assets.append(build_inventory_exports(source))
     if source.source.lifecycle:

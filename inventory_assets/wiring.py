@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from inventory_assets.inventory.pricing.price_table import Prices
     from inventory_assets.inventory.usage.by_prefix import Pricing
     from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
+    from inventory_assets.s3.head_client import HeadClient
     from inventory_assets.s3.list_client import ListClient
     from inventory_assets.s3.request_observer import RequestObserver
     from inventory_assets.s3.upload_client import UploadClient
@@ -173,6 +174,25 @@ def open_source_uploads(source: SourceAccess, now: datetime) -> "UploadClient":
     from inventory_assets.s3.upload_client import UploadClient
 
     return UploadClient(_source_config(source, now))
+
+
+def open_source_objects(source: SourceAccess, now: datetime, *, with_tags: bool) -> "HeadClient":
+    """A client that asks for the metadata of a source's objects; this sends no request.
+
+    Args:
+        source: The source; the embedded demo shows its content at `now`.
+        now: The time.
+        with_tags: Whether to ask for tags, too.
+
+    Raises:
+        PackageMissing: The source is the embedded demo, whose packages are not installed.
+        S3Error: The connection cannot be opened.
+    """
+    from inventory_assets.s3.head_client import HeadClient
+    from inventory_assets.s3.retries import RetryPolicy
+
+    retry = RetryPolicy(outage_seconds=source.max_outage_seconds)
+    return HeadClient(_source_config(source, now), retry, with_tags=with_tags)
 
 
 def _source_config(source: SourceAccess, now: datetime) -> "BucketConfig":

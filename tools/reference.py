@@ -28,6 +28,7 @@ _TABLES = (
     ("`[sources.<name>.exports]`", "Exports"),
     ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.growth]`", "Growth"),
+    ("`[sources.<name>.metadata]`", "Metadata"),
     ("`[sources.<name>.gate]`", "Gate"),
     ("`[sources.<name>.alerts]`", "Alerts"),
     ("`[sources.<name>.alerts.email]`", "Email"),

@@ -26,8 +26,9 @@ def add_sql(commands: Any) -> None:
         "sql",
         help="query all dates of a source in SQL (needs DuckDB)",
         description="Run one SELECT over the views `inventory` (the records of the date), "
-        "`changes` (the change logs of all dates), `usage` and `usage_by_prefix` (what all dates "
-        "hold, by prefix) and `dates` (a row for each date). Without a query, it is read from "
+        "`metadata` (what was asked of its objects), `changes` (the change logs of all dates), "
+        "`usage` and `usage_by_prefix` (what all dates hold, by prefix) and `dates` (a row for "
+        "each date). Without a query, it is read from "
         "standard input; on a terminal, queries are read one after the other, each up to a "
         "semicolon. Queries cannot change anything or read other files.",
     )

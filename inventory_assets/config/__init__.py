@@ -17,6 +17,7 @@ from inventory_assets.config.loading import (
     load_config,
     load_valid_sources,
 )
+from inventory_assets.config.metadata import Metadata
 from inventory_assets.config.source import (
     DEFAULT_CRON,
     LIFECYCLE_OF_BUCKET,
@@ -55,6 +56,7 @@ __all__ = [
     "Growth",
     "Hygiene",
     "Iceberg",
+    "Metadata",
     "Retention",
     "Schedule",
     "Shards",

@@ -15,6 +15,7 @@ from inventory_assets.config.field_forms import FORMS
 from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
+from inventory_assets.config.metadata import Metadata
 from inventory_assets.config.source import (
     Budget,
     Exports,
@@ -130,6 +131,7 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "exports"): Exports,
     (4, "hygiene"): Hygiene,
     (4, "growth"): Growth,
+    (4, "metadata"): Metadata,
     (4, "gate"): Gate,
     (4, "alerts"): Alerts,
     (5, "alerts", "email"): Email,

@@ -14,6 +14,7 @@ from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
 from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
+from inventory_assets.config.metadata import Metadata
 from inventory_assets.config.strict import StrictTable as _Table
 from inventory_assets.config.wording import VERSIONS_IN_DIRECTORIES, describe_value, suggestion
 
@@ -189,6 +190,8 @@ class SourceTable(_Table):
     """What the hygiene report of each date searches for."""
     growth: Growth = Growth()
     """Which changes from a date to the next are told by a check."""
+    metadata: Metadata | None = None
+    """What is asked of each object, besides its listing; without this table, nothing."""
     gate: Gate = Field(default_factory=Gate)  # TOML cannot express its defaults
     """Which dates are held until a person releases them."""
     alerts: Alerts | None = None

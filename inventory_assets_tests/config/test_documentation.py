@@ -55,6 +55,7 @@ def test_the_example_in_the_documentation_names_every_field() -> None:
     assert set(logs["exports"]) == set(schema["$defs"]["Exports"]["properties"])
     assert set(logs["hygiene"]) == set(schema["$defs"]["Hygiene"]["properties"])
     assert set(logs["growth"]) == set(schema["$defs"]["Growth"]["properties"])
+    assert set(logs["metadata"]) == set(schema["$defs"]["Metadata"]["properties"])
     assert set(logs["gate"]) == set(schema["$defs"]["Gate"]["properties"])
     assert set(logs["alerts"]) | {"email"} == set(schema["$defs"]["Alerts"]["properties"])
     assert set(logs["alerts"]["email"]) == set(schema["$defs"]["Email"]["properties"])

@@ -165,6 +165,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "stopped_after_dates": 30,
             "min_objects": 1_000,
         },
+        "metadata": None,
         "gate": {"enabled": True, "failed_percent": 0.8, "slower_ms": 150, "growth": None},
         "alerts": None,
         "retention": {"keep_days": None, "keep_last": None},

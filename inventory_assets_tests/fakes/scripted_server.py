@@ -43,6 +43,7 @@ class Seen:
 
     path: str
     headers: Mapping[str, str]
+    method: str = "GET"
     body: bytes = b""
 
 
@@ -107,7 +108,7 @@ class ScriptedServer(Served):
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         body = handler.rfile.read(int(headers.get("content-length", 0)))
-        seen = Seen(handler.path, headers, body)
+        seen = Seen(handler.path, headers, handler.command, body)
         with self._lock:
             self.seen.append(seen)
             self._at_once += 1

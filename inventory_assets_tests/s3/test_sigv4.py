@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from unittest.mock import patch
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -13,7 +13,13 @@ from botocore.utils import percent_encode_sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.http.sigv4 import Credentials, encoded_query, signed_headers
+from inventory_assets.s3.http.sigv4 import (
+    Credentials,
+    Signer,
+    encoded_query,
+    object_path,
+    signed_headers,
+)
 
 KEY = Credentials("AKIATHEKEY", "s" * 40, None)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -66,9 +72,15 @@ times = st.integers(0, 4_000_000_000).map(lambda second: datetime.fromtimestamp(
 
 
 def as_botocore_signs(
-    who: Credentials, region: str, service: str, when: datetime, url: str, more: Mapping[str, str]
+    who: Credentials,
+    region: str,
+    service: str,
+    when: datetime,
+    url: str,
+    more: Mapping[str, str],
+    method: str = "GET",
 ) -> AWSRequest:
-    request = AWSRequest(method="GET", url=url, headers=more)
+    request = AWSRequest(method=method, url=url, headers=more)
     signer = S3SigV4Auth(
         BotoCredentials(who.access_key, who.secret_key, who.token), service, region
     )
@@ -124,6 +136,47 @@ def test_a_request_is_signed_exactly_as_botocore_signs_it(
         *("x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-request-payer"),
     ):
         assert signed.get(header) == expected.headers.get(header)
+
+
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60) | st.sampled_from(
+    [
+        *("/", "//", "a//b", ".", "..", "../up", "a/./b", "a/../b", "%", "%2F", "+", "a+b", "a b"),
+        *("?", "#", "a\nb", "~", "\U0001f600" * 256, "q" * 1024, "&=;:@,$!*'()[]"),
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(
+    credentials,
+    times,
+    st.sampled_from(["/", "/bucket", "/base/bucket"]),
+    KEYS,
+    st.sampled_from([{}, {"versionId": "null"}, {"versionId": "a+b/c=="}, {"tagging": ""}]),
+    st.sampled_from([{}, {"x-amz-checksum-mode": "ENABLED"}]),
+    st.sampled_from(["HEAD", "GET"]),
+)
+def test_a_request_for_an_object_is_signed_exactly_as_botocore_signs_it(
+    who: Credentials,
+    when: datetime,
+    base: str,
+    key: str,
+    parameters: Mapping[str, str],
+    more: Mapping[str, str],
+    method: str,
+) -> None:
+    path, query = object_path(base, key), encoded_query(parameters)
+    url = f"https://ours.example{path}" + (f"?{query}" if query else "")
+    expected = as_botocore_signs(who, "eu-west-1", "s3", when, url, more, method)
+    signer = Signer(who, "eu-west-1", "s3", when, "ours.example", more)
+    assert signer.authorization(method, path, query) == expected.headers["Authorization"]
+
+
+@given(st.sampled_from(["/", "/bucket"]), KEYS)
+def test_the_path_of_an_object_is_ascii_and_gives_its_key_back(base: str, key: str) -> None:
+    path = object_path(base, key)
+    assert path.isascii()
+    assert unquote(path.removeprefix(base.rstrip("/") + "/")) == key
 
 
 @settings(max_examples=300)

@@ -13,6 +13,7 @@ from inventory_assets.defs.assets.invalid_source import build_invalid_source
 from inventory_assets.defs.assets.lifecycle import build_lifecycle_simulation
 from inventory_assets.defs.assets.listing import build_object_listing
 from inventory_assets.defs.assets.manifest import build_inventory_manifest
+from inventory_assets.defs.assets.object_metadata import build_object_metadata
 from inventory_assets.defs.assets.report import build_storage_report
 from inventory_assets.defs.assets.shards import build_shards
 from inventory_assets.defs.assets.usage import build_prefix_usage
@@ -27,6 +28,7 @@ __all__ = [
     "build_lifecycle_simulation",
     "build_object_changes",
     "build_object_listing",
+    "build_object_metadata",
     "build_prefix_usage",
     "build_shards",
     "build_storage_report",

@@ -89,14 +89,20 @@ def on_any_shard_change() -> dg.AutomationCondition[Any]:
     ).with_label("on_any_shard_change")
 
 
-def on_any_shard_change_of(manifest: dg.AssetKey) -> dg.AutomationCondition[Any]:
+def on_any_shard_change_of(
+    manifest: dg.AssetKey, *needed: dg.AssetKey
+) -> dg.AutomationCondition[Any]:
     """Run when any shard of the date changed, but not before the date has a manifest of them.
 
     Dagster's `any_deps_missing` is false as soon as the manifest is requested, and the request may
     fail because shards of the date are missing. Nor while a newer manifest of the date is held.
+
+    Args:
+        manifest: The manifest.
+        needed: Other assets that the date must have.
     """
     without = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.missing()).allow(
-        dg.AssetSelection.assets(manifest)
+        dg.AssetSelection.assets(manifest, *needed)
     )
     failed = dg.AutomationCondition.any_checks_match(
         dg.AutomationCondition.check_failed(), blocking_only=True

@@ -23,6 +23,14 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
         "changes_table": synced.changes.identifier,
         "changed_records": sum(log.counts.values()),
         "changes_metadata_file": dg.MetadataValue.path(synced.changes.metadata_file),
+        **(
+            {
+                "metadata_table": synced.metadata.identifier,
+                "metadata_metadata_file": dg.MetadataValue.path(synced.metadata.metadata_file),
+            }
+            if synced.metadata
+            else {}
+        ),
         "query": dg.MetadataValue.md(
             "```python\n"
             f'pl.scan_iceberg("{inventory.metadata_file}", snapshot_id={inventory.snapshot_id})\n'

@@ -14,6 +14,7 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import AddressingStyle
 from inventory_assets.s3.concurrency.policies import PolicyName
+from inventory_assets.s3.head_client import HeadClient
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.upload_client import UploadSource
@@ -22,6 +23,7 @@ from inventory_assets.wiring import (
     open_catalog,
     open_results,
     open_source_bucket,
+    open_source_objects,
     open_source_uploads,
 )
 
@@ -96,6 +98,10 @@ class SourceBucket(ResourceWithS3Configuration):
     def lister(self, now: datetime, observer: RequestObserver | None = None) -> PageSource:
         """A client that lists the bucket; the demo store shows what it holds at `now`."""
         return open_source_bucket(self, now, observer)
+
+    def objects(self, now: datetime, *, with_tags: bool) -> HeadClient:
+        """A client that asks for the metadata of the bucket's objects."""
+        return open_source_objects(self, now, with_tags=with_tags)
 
     def lifecycle_rules(self, lifecycle: str | None, now: datetime) -> LifecycleRules:
         """The lifecycle rules of a file or of the bucket, as `Source.lifecycle` says.

@@ -3,17 +3,22 @@
 The table `<namespace>.<source>` has a snapshot for each published date, with the tag
 `inventory-<date>`; the newest date's snapshot is current. Each snapshot is made in one commit,
 without a parent, and lists only its date's files, so dates can be added, replaced and removed in
-any order. `<namespace>_changes.<source>` is the change log of all dates.
+any order. `<namespace>_changes.<source>` is the change log of all dates. In
+`<namespace>_metadata.<source>` are
+the metadata of the objects, where it is collected, in snapshots like those of the inventory.
 
 Iceberg's own metadata and manifests are under `Layout.iceberg`. The data files have no field ids,
 so the tables have a name mapping
 (https://iceberg.apache.org/spec/#name-mapping-serialization).
 """
 
+import hashlib
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 
+import pyarrow as pa
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
@@ -25,7 +30,11 @@ from inventory_assets.inventory.changes.change_log import (
     read_change_log,
 )
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
-from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete
+from inventory_assets.inventory.errors import (
+    CorruptRecord,
+    InventoryNotFound,
+    ManifestIncomplete,
+)
 from inventory_assets.inventory.iceberg.tables import (
     IcebergTables,
     as_iceberg_error,
@@ -37,6 +46,8 @@ from inventory_assets.inventory.iceberg.tables import (
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import manifest_etag, required_manifest
+from inventory_assets.inventory.metadata.date_metadata import metadata_files
+from inventory_assets.inventory.metadata.schema import METADATA_DESCRIPTIONS, METADATA_SCHEMA
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
 
 DATE_PROPERTY = "inventory.date"
@@ -65,23 +76,30 @@ class TableState:
 
 @dataclass(frozen=True, slots=True)
 class DateSync:
-    """The state of both tables for a date.
+    """The state of the tables for a date.
 
     Attributes:
         manifest: The date's manifest.
         log: The date's change log.
         inventory: The state of the inventory's table.
         changes: The state of the change log's table.
+        metadata: The state of the metadata's table; None where the date is not in it.
     """
 
     manifest: Manifest
     log: ChangeLog
     inventory: TableState
     changes: TableState
+    metadata: TableState | None = None
 
 
-def sync_date(tables: IcebergTables, day: date) -> DateSync:
-    """Update both tables to a date's published manifest and change log.
+def sync_date(tables: IcebergTables, day: date, *, with_metadata: bool = False) -> DateSync:
+    """Update the tables to a date's published manifest and change log, and to its metadata.
+
+    Args:
+        tables: The tables.
+        day: The date.
+        with_metadata: Whether metadata is collected for the source.
 
     Of two concurrent runs, the last to commit may have read an older manifest. So after its commit
     each run checks whether the date was published again, and if so, starts again.
@@ -99,7 +117,11 @@ def sync_date(tables: IcebergTables, day: date) -> DateSync:
         if log is None:
             raise ManifestIncomplete("no change log was published; materialize change_log first")
         synced = DateSync(
-            manifest, log, sync_manifest(tables, manifest), sync_change_log(tables, log)
+            manifest,
+            log,
+            sync_manifest(tables, manifest),
+            sync_change_log(tables, log),
+            sync_metadata(tables, manifest) if with_metadata else None,
         )
         now = manifest_etag(store, layout, day), change_log_etag(store, layout, day)
         if now == published:
@@ -120,8 +142,62 @@ def sync_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
         CorruptRecord: A part is missing or not a Parquet file.
         IcebergError: The catalogue or table cannot be used, or other runs keep changing it.
     """
-    store, layout, day = tables.store, tables.layout, manifest.day
-    files = [part.key for part in manifest.parts]
+    dated = _DatedFiles(
+        manifest.day,
+        manifest.identity,
+        tuple(part.key for part in manifest.parts),
+        manifest.rows,
+    )
+    schema = schema_of(tables, dated.files, RECORD_SCHEMA, COLUMN_DESCRIPTIONS)
+    return _sync_dated(tables, tables.inventory, "inventory", schema, dated)
+
+
+def sync_metadata(tables: IcebergTables, manifest: Manifest) -> TableState | None:
+    """Update the metadata's table to a published date, as `sync_manifest` does.
+
+    Returns:
+        The state; None where the metadata of the date was not collected, or not of all shards, or
+        where a prefix became a shard after the shard around it was listed on the date: then no set
+        of whole files has each object once.
+
+    Raises:
+        CorruptRecord: A file or record is damaged.
+        IcebergError: The catalogue or table cannot be used, or other runs keep changing it.
+    """
+    try:
+        found = metadata_files(tables.store, tables.layout, manifest)
+    except InventoryNotFound:
+        return None
+    if any(each.excluded for each in found):
+        return None
+    files = tuple(each.part.file for each in found)
+    identity = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:32]
+    dated = _DatedFiles(manifest.day, identity, files, sum(each.part.rows for each in found))
+    schema = schema_of(tables, (), METADATA_SCHEMA, METADATA_DESCRIPTIONS)
+    return _sync_dated(tables, tables.metadata, "metadata", schema, dated)
+
+
+@dataclass(frozen=True, slots=True)
+class _DatedFiles:
+    """The files that the snapshot of a date lists.
+
+    Attributes:
+        day: The date.
+        identity: Is equal for equal files.
+        files: Their keys.
+        rows: Their rows.
+    """
+
+    day: date
+    identity: str
+    files: tuple[str, ...]
+    rows: int
+
+
+def _sync_dated(
+    tables: IcebergTables, identifier: str, folder: str, schema: pa.Schema, dated: _DatedFiles
+) -> TableState:
+    store, layout, day = tables.store, tables.layout, dated.day
 
     def change(table: Table) -> None:
         tagged = tagged_snapshots(table)
@@ -129,7 +205,7 @@ def sync_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
             other for other in tagged if other != day and store.size(layout.checksum(other)) is None
         ]
         snapshot = tagged.get(day)
-        is_current = snapshot is not None and _identity(snapshot) == manifest.identity
+        is_current = snapshot is not None and _identity(snapshot) == dated.identity
         newest = max(tagged.keys() - set(removed) | {day})
         if (
             is_current
@@ -143,15 +219,14 @@ def sync_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
                 for other in removed:
                     references.remove_tag(tag_of(other))
             if not is_current:
-                _add_dated_snapshot(transaction, tables, manifest)
+                _add_dated_snapshot(transaction, tables, dated)
             current = transaction.table_metadata.refs[tag_of(newest)].snapshot_id
             if transaction.table_metadata.current_snapshot_id != current:
                 ManageSnapshots(transaction).set_current_snapshot(snapshot_id=current)
 
-    schema = schema_of(tables, files, RECORD_SCHEMA, COLUMN_DESCRIPTIONS)
-    with as_iceberg_error(f"Iceberg table {tables.inventory}"):
-        table = commit_with_retry(tables, tables.inventory, "inventory", schema, change)
-        return _state(table, tables.inventory, table.metadata.refs[tag_of(day)].snapshot_id)
+    with as_iceberg_error(f"Iceberg table {identifier}"):
+        table = commit_with_retry(tables, identifier, folder, schema, change)
+        return _state(table, identifier, table.metadata.refs[tag_of(day)].snapshot_id)
 
 
 def sync_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
@@ -193,26 +268,26 @@ def sync_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
 
 
 def _add_dated_snapshot(
-    transaction: Transaction, tables: IcebergTables, manifest: Manifest
+    transaction: Transaction, tables: IcebergTables, dated: _DatedFiles
 ) -> None:
-    """Add a snapshot with exactly the manifest's files, tagged with its date."""
-    summary = {DATE_PROPERTY: str(manifest.day), IDENTITY_PROPERTY: manifest.identity}
-    files = [tables.store.uri(part.key) for part in manifest.parts]
+    """Add a snapshot with exactly the files of a date, tagged with it."""
+    summary = {DATE_PROPERTY: str(dated.day), IDENTITY_PROPERTY: dated.identity}
+    files = [tables.store.uri(file) for file in dated.files]
     is_first = transaction.table_metadata.current_snapshot_id is None
     # A new branch has no history, so its snapshot has no files of other dates. The branch is
     # removed before the commit. (A table's first snapshot must be made on the main branch.)
-    branch = MAIN_BRANCH if is_first else f"adding-{manifest.day}"
+    branch = MAIN_BRANCH if is_first else f"adding-{dated.day}"
     transaction.add_files(files, summary, check_duplicate_files=False, branch=branch)
     snapshot_id = transaction.table_metadata.refs[branch].snapshot_id
     rows = _rows(transaction.table_metadata.snapshot_by_id(snapshot_id))
-    if rows != manifest.rows:
+    if rows != dated.rows:
         raise CorruptRecord(
-            f"the files of {manifest.day} hold {rows:,} records, but its manifest says "
-            f"{manifest.rows:,}; run the check listing_complete, remove the files it finds "
+            f"the files of {dated.day} hold {rows:,} records, but its manifest says "
+            f"{dated.rows:,}; run the check listing_complete, remove the files it finds "
             "altered, then materialize object_listing and inventory_manifest again"
         )
     with ManageSnapshots(transaction) as references:
-        references.create_tag(snapshot_id, tag_of(manifest.day))
+        references.create_tag(snapshot_id, tag_of(dated.day))
         if not is_first:
             references.remove_branch(branch)
 

@@ -35,9 +35,14 @@ _PROPERTIES = {
     "gc.enabled": "false",
     # Whole keys, as the first 16 characters rarely distinguish files.
     "write.metadata.metrics.column.key": "full",
-    # The files have no statistics of ETags; each would cause a warning.
+    # The files have no statistics of ETags and maps; each would cause a warning.
     "write.metadata.metrics.column.e_tag": "none",
     "write.metadata.metrics.column.previous_e_tag": "none",
+    **{
+        f"write.metadata.metrics.column.{column}.{side}": "none"
+        for column in ("user_metadata", "object_tags")
+        for side in ("key", "value")
+    },
     "write.metadata.delete-after-commit.enabled": "true",
     # pyiceberg (0.12) would retry a commit without its tags and with outdated metadata.
     "commit.retry.num-retries": "0",
@@ -55,14 +60,14 @@ _SECRET = re.compile(r"://.*[@?]|A[KS]IA[A-Z0-9]{12}")
 
 @dataclass(frozen=True, slots=True)
 class IcebergTables:
-    """The two tables of one source.
+    """The tables of one source.
 
     Attributes:
         catalog: The catalogue.
         store: The store of results.
         layout: The keys of the source.
         namespace: The namespace of the inventory's table; `_changes` is appended for the change
-            log's, so that source names cannot collide.
+            log's, and `_metadata` for the metadata's, so that source names cannot collide.
     """
 
     catalog: Catalog
@@ -79,6 +84,11 @@ class IcebergTables:
     def changes(self) -> str:
         """The identifier of the change log's table."""
         return f"{self.namespace}_changes.{self.layout.source}"
+
+    @property
+    def metadata(self) -> str:
+        """The identifier of the table with the metadata of objects."""
+        return f"{self.namespace}_metadata.{self.layout.source}"
 
 
 def tag_of(day: date) -> str:

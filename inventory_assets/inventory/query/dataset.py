@@ -21,6 +21,7 @@ from inventory_assets.inventory.changes.changed_records import open_changed_reco
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
 from inventory_assets.inventory.errors import InventoryNotFound, PackageMissing, QueryRefused
 from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.metadata.date_metadata import MetadataFile
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.query.change_records import (
@@ -33,6 +34,7 @@ from inventory_assets.inventory.query.change_records import (
     read_log,
 )
 from inventory_assets.inventory.query.listing_folder import parts_of_listing
+from inventory_assets.inventory.query.metadata_frame import metadata_files_of, metadata_frame
 from inventory_assets.inventory.query.parquet_frame import files_dataset, lazy_frame, with_prefix
 from inventory_assets.inventory.query.published_inventory import published_manifest
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
@@ -224,6 +226,29 @@ class Dataset:
 
         frame = lazy_frame(self.store, [table.key], schema, open_files)
         return with_prefix(frame, self.prefix, "prefix")
+
+    def metadata(self) -> "pl.LazyFrame":
+        """What was asked of each object of the inventory, with `METADATA_SCHEMA`.
+
+        There is one row for each object or version (docs/metadata.md), to be joined by `key`, and
+        `version_id` where versions are listed. `fetched_at` is null where the bucket is still to be
+        asked.
+
+        Raises:
+            InventoryNotFound: `object_metadata` was not materialized for all shards of the date,
+                or not since they were listed.
+            QueryRefused: The dataset is no inventory of a source.
+        """
+        return metadata_frame(self.store, self.metadata_files(), self.prefix)
+
+    def metadata_files(self) -> list[MetadataFile]:
+        """The files of `metadata`, without those that have no key with the prefix; raises alike."""
+        if self.layout is None or self.day is None or self.identity is None:
+            raise QueryRefused(
+                "this dataset is no inventory of a source, so it has no metadata; open a source's "
+                "folder"
+            )
+        return metadata_files_of(self.store, self.layout, self.day, self.identity, self.prefix)
 
     def changes(self, days: Days) -> "pl.LazyFrame":
         """What changed on a date of the source, or on the dates of a range.

@@ -1,4 +1,4 @@
-"""The views over all dates of a source, for SQL: its changes, its usage and its dates."""
+"""The views of a source for SQL: the metadata of a date; the changes, usage and dates of all."""
 
 import glob
 from collections.abc import Iterable, Sequence
@@ -18,8 +18,12 @@ from inventory_assets.inventory.changes.change_log import (
 from inventory_assets.inventory.changes.changed_records import open_changed_records
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
 from inventory_assets.inventory.changes.sorted_diff import Change
+from inventory_assets.inventory.errors import InventoryNotFound
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.metadata.date_metadata import MetadataFile
+from inventory_assets.inventory.metadata.metadata_files import open_metadata
+from inventory_assets.inventory.metadata.schema import METADATA_SCHEMA
 from inventory_assets.inventory.query.change_records import files_of
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.query.parquet_frame import files_dataset
@@ -29,11 +33,13 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.date_usage import DateUsage, days_with_usage, read_usage
 from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
 from inventory_assets.inventory.usage.usage_files import read_table
+from inventory_assets.scan.keyspace.key_range import KeyRange
 
 if TYPE_CHECKING:
     import duckdb
 
 INVENTORY, CHANGES, DATES = "inventory", "changes", "dates"
+METADATA = "metadata"
 USAGE, BY_PREFIX = "usage", "usage_by_prefix"
 
 DATES_SCHEMA = pa.schema(
@@ -110,6 +116,8 @@ def create_views(
         relation, files = _changes(connection, store, logs)
         relation.create_view(CHANGES)
         paths = [*paths, *files]
+    if _names(sql, METADATA):
+        paths = [*paths, *_create_metadata(connection, inventory)]
     if _names(sql, USAGE):  # which is in the name of the other
         usages = _read_usages(store, layout)
         aggregates = [(usage.day, usage.aggregate.key) for usage in usages]
@@ -134,6 +142,52 @@ def _changes(
         return connection.read_parquet(escaped, hive_partitioning=False), paths
     opened = [open_changed_records(store, key) for key in keys]
     return connection.from_arrow(files_dataset(opened, CHANGE_SCHEMA)), []
+
+
+def _create_metadata(connection: "duckdb.DuckDBPyConnection", inventory: Dataset) -> list[Path]:
+    """Create the view of the metadata of an inventory, if all of it was collected.
+
+    Returns:
+        The files that the view reads.
+    """
+    try:
+        files = inventory.metadata_files()
+    except InventoryNotFound:
+        return []
+    relation = _metadata(connection, inventory.store, [f for f in files if not f.excluded])
+    for each in files:
+        for_one = _metadata(connection, inventory.store, [each]) if each.excluded else None
+        if for_one is not None:
+            relation = relation.union(_without(for_one, each.excluded))
+    relation.create_view(METADATA)
+    store = inventory.store
+    return [store.path(f.part.file) for f in files] if isinstance(store, LocalStore) else []
+
+
+def _metadata(
+    connection: "duckdb.DuckDBPyConnection", store: Store, files: Sequence[MetadataFile]
+) -> "duckdb.DuckDBPyRelation":
+    if not files:
+        return connection.from_arrow(METADATA_SCHEMA.empty_table())
+    if isinstance(store, LocalStore):
+        paths = [glob.escape(str(store.path(each.part.file))) for each in files]
+        return connection.read_parquet(paths, hive_partitioning=False)
+    opened = [open_metadata(store, each.part.file) for each in files]
+    return connection.from_arrow(files_dataset(opened, METADATA_SCHEMA))
+
+
+def _without(
+    relation: "duckdb.DuckDBPyRelation", prefixes: Sequence[str]
+) -> "duckdb.DuckDBPyRelation":
+    """The rows without those of keys with some prefixes."""
+    import duckdb
+
+    key = duckdb.ColumnExpression("key")
+    for prefix in prefixes:
+        within = KeyRange.of_prefix(prefix)
+        last = duckdb.ConstantExpression(within.until)
+        relation = relation.filter((key < duckdb.ConstantExpression(prefix)) | (key > last))
+    return relation
 
 
 def _create_by_day(

@@ -58,6 +58,7 @@ _ORDER = (
     (FileKind.EXPORT, False),
     (FileKind.USAGE, False),
     (FileKind.DATE_RUN, False),
+    (FileKind.METADATA, False),
     (FileKind.CHECKSUM, True),
     (FileKind.SYMLINK, True),
     (FileKind.S3_MANIFEST, True),
@@ -82,6 +83,9 @@ _DATA = (
     FileKind.USAGE_DATA,
     FileKind.PART_USAGE,
     FileKind.PART_FINDINGS,
+    FileKind.METADATA_DATA,
+    # No record names the answers of an unfinished run: they are removed if no run continues it.
+    FileKind.FETCHED_METADATA,
 )
 """Kinds of files that are needed while a record names a file with the same name. What is computed
 of a part has the name of the part."""

@@ -11,6 +11,7 @@ from inventory_assets.inventory.listing.checkpoint_record import CHECKPOINT
 from inventory_assets.inventory.manifest.manifest import MANIFEST, SUPERSEDED
 from inventory_assets.inventory.manifest.s3_inventory_format import S3_MANIFEST, SYMLINK
 from inventory_assets.inventory.manifest.snapshot import SNAPSHOT
+from inventory_assets.inventory.metadata.shard_metadata import METADATA
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.record_type import FileType
 from inventory_assets.inventory.storage.store import Store
@@ -30,6 +31,7 @@ _TYPES: dict[FileKind, FileType] = {
         CHANGE_LOG_SYMLINK,
         CHECKPOINT,
         USAGE,
+        METADATA,
     )
 }
 

@@ -46,6 +46,9 @@ class FileKind(StrEnum):
     CHANGED_RECORDS = "changes/data/{name}"
     USAGE_DATA = "usage/data/{name}"
     PART_USAGE = "usage/parts/{name}"
+    METADATA = "metadata/dt={day}/{name}.json"
+    METADATA_DATA = "metadata/data/{name}"
+    FETCHED_METADATA = "metadata/fetched/{name}"
     HYGIENE = "usage/dt={day}/hygiene.json"
     PART_FINDINGS = "usage/findings/{name}"
     LIFECYCLE = "usage/dt={day}/lifecycle.json"
@@ -188,6 +191,18 @@ class Layout:
     def part_usage(self, part: str) -> str:
         """The usage of a part, which has the name of the part's file."""
         return self._key(FileKind.PART_USAGE, name=part.rpartition("/")[2])
+
+    def metadata(self, day: date, prefix: str) -> str:
+        """The record of a shard's metadata, which names its files."""
+        return self._key(FileKind.METADATA, day, file_stem(prefix))
+
+    def metadata_data(self, digest: str) -> str:
+        """An immutable Parquet file of metadata, named for its content."""
+        return self._key(FileKind.METADATA_DATA, name=f"{digest}{self.encodings.suffix}")
+
+    def fetched(self, name: str) -> str:
+        """A file of answers of a run that is not finished."""
+        return self._key(FileKind.FETCHED_METADATA, name=name)
 
     def manifest(self, day: date) -> str:
         """The manifest of a date, `inventory.json`."""

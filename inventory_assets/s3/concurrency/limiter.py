@@ -39,6 +39,15 @@ class ConcurrencyLimiter:
         """The current maximum of `in_flight`."""
         return self._policy.limit
 
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free, which saves a task the cost of waiting.
+
+        Raises:
+            Cancelled: The limiter is closed.
+        """
+        with self._lock:
+            return self._take_free()
+
     async def acquire(self) -> None:
         """Wait for a free slot and take it.
 
@@ -46,11 +55,7 @@ class ConcurrencyLimiter:
             Cancelled: The limiter is closed.
         """
         with self._lock:
-            self._raise_if_closed()
-            if self.in_flight < self.limit:
-                self.in_flight += 1
-                if self._activity:
-                    self._activity.request_sent(self.in_flight, self.limit)
+            if self._take_free():
                 return
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
@@ -79,7 +84,8 @@ class ConcurrencyLimiter:
                 sample = Sample(ended_at, ended_at - sent_at, outcome, self.in_flight)
                 self._policy.on_sample(sample)
             self.in_flight -= 1
-            self._admit_waiters()
+            if self._waiting:
+                self._admit_waiters()
             if self._activity:
                 self._activity.request_ended(self.in_flight, self.limit, outcome)
 
@@ -108,6 +114,16 @@ class ConcurrencyLimiter:
             self.is_closed = True
             for waiter in (*self._waiting, *self._sleeping):
                 _wake(waiter)
+
+    def _take_free(self) -> bool:
+        """Take a slot if one is free; the caller holds the lock."""
+        self._raise_if_closed()
+        if self.in_flight >= self.limit:
+            return False
+        self.in_flight += 1
+        if self._activity:
+            self._activity.request_sent(self.in_flight, self.limit)
+        return True
 
     def _raise_if_closed(self) -> None:
         if self.is_closed:

@@ -61,8 +61,10 @@ class BackoffTrigger:
 
     def should_back_off(self, sample: Sample) -> bool:
         if sample.outcome is Outcome.SUCCEEDED:
-            earned = self._forgiven + 1 / SUCCESSES_PER_FORGIVEN_LOSS
-            self._forgiven = min(FORGIVEN_LOSSES, earned)
+            if self._forgiven < FORGIVEN_LOSSES:
+                earned = self._forgiven + 1 / SUCCESSES_PER_FORGIVEN_LOSS
+                self._forgiven = min(FORGIVEN_LOSSES, earned)
+            return False
         if sample.outcome not in (Outcome.THROTTLED, Outcome.TIMED_OUT):
             return False
         sent_at = sample.at - sample.latency

@@ -36,6 +36,7 @@ class AsyncHttpConnection:
     def __init__(self, connection: HTTPConnection) -> None:
         self.is_reusable = True
         self._connection = connection
+        self._reading: _Reading | None = None
         # Plain, TLS, or TLS in TLS; each raises different exceptions of `_NOT_READY`.
         self._socket: Any = connection.sock
         self._socket.settimeout(0)
@@ -61,12 +62,33 @@ class AsyncHttpConnection:
         with suppress(OSError):
             socket.socket.shutdown(plain, socket.SHUT_RDWR)
 
+    def attach(self) -> None:
+        """Keep the callbacks of the running event loop from request to request.
+
+        That saves a third of the CPU time of a small request. Until `detach`, the connection is for
+        this loop only.
+        """
+        self._reading = _Reading(asyncio.get_running_loop(), self._socket.fileno())
+
+    def detach(self) -> None:
+        """Remove the callbacks, so that another event loop can use the connection."""
+        if self._reading is not None:
+            self._reading.stop()
+            self._reading = None
+
     def close(self) -> None:
         """Close the connection."""
+        self.detach()
         self._connection.close()
 
     async def send_request(
-        self, request: bytes, body: bytearray, idle_timeout: float, total_timeout: float
+        self,
+        request: bytes,
+        body: bytearray,
+        idle_timeout: float,
+        total_timeout: float,
+        *,
+        has_body: bool = True,
     ) -> ResponseHead:
         """Send a request and receive its response.
 
@@ -75,6 +97,7 @@ class AsyncHttpConnection:
             body: Receives the body of the response, replacing its content.
             idle_timeout: Maximum seconds without a byte.
             total_timeout: Maximum seconds for the whole response.
+            has_body: Whether the response has a body; that to a HEAD has none.
 
         Raises:
             HTTPException, OSError: A network error; TimeoutError after either timeout.
@@ -83,12 +106,14 @@ class AsyncHttpConnection:
         loop = asyncio.get_running_loop()
         self.is_reusable = False
         await self._send(loop, request, idle_timeout)
-        reader = ResponseParser(self._socket.recv_into, body)
-        reading = _Reading(loop, self._socket.fileno(), reader, idle_timeout, total_timeout)
+        reader = ResponseParser(self._socket.recv_into, body, has_body=has_body)
+        reading = self._reading or _Reading(loop, self._socket.fileno())
         try:
-            await reading.done
+            await reading.start(reader, idle_timeout, total_timeout)
         finally:
-            reading.stop()
+            reading.end()
+            if reading is not self._reading:
+                reading.stop()
             reader.close()
         if reader.head is None:
             raise RuntimeError("the response ended without a head")
@@ -117,49 +142,73 @@ _LATE_SECONDS = 0.1
 
 
 class _Reading:
-    """Receives a response by callbacks, which cost less than resuming a task for each arrival."""
+    """Receives responses by callbacks, which cost less than resuming a task for each arrival."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        descriptor: int,
-        reader: ResponseParser,
-        idle_timeout: float,
-        total_timeout: float,
-    ) -> None:
-        self.done: asyncio.Future[None] = loop.create_future()
+    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         self._loop = loop
         self._descriptor = descriptor
+        self._reader: ResponseParser | None = None
+        self._done: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_stopped = False
+        loop.add_reader(descriptor, self._on_readable)
+
+    def start(
+        self, reader: ResponseParser, idle_timeout: float, total_timeout: float
+    ) -> "asyncio.Future[None]":
+        """Receive a response; the future is done when it is complete, or has failed."""
         self._reader = reader
         self._idle_timeout = idle_timeout
         self._total_timeout = total_timeout
-        self._heard_at = loop.time()
-        self._end = self._heard_at + total_timeout
-        self._wait(min(idle_timeout, total_timeout))
-        loop.add_reader(descriptor, self._on_readable)
+        self._heard_at = now = self._loop.time()
+        self._end = now + total_timeout
+        first = now + min(idle_timeout, total_timeout)
+        # An earlier timer of an earlier response is left to wait again.
+        if self._timer is None or self._deadline > first:
+            self._wait(first)
+        self._done = self._loop.create_future()
+        if self._is_stopped:
+            self._done.set_exception(ConnectionResetError("the connection ended while idle"))
+        return self._done
 
-    def _wait(self, seconds: float) -> None:
-        self._deadline = self._loop.time() + seconds
-        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+    def end(self) -> None:
+        """Leave the response."""
+        self._reader = self._done = None
 
     def stop(self) -> None:
         """Remove the callbacks."""
-        self._timer.cancel()
-        self._loop.remove_reader(self._descriptor)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._loop.remove_reader(self._descriptor)
+
+    def _wait(self, deadline: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._deadline = deadline
+        self._timer = self._loop.call_at(deadline, self._on_timer)
 
     def _on_readable(self) -> None:
-        if self.done.done():
+        if self._reader is None or self._done is None:
+            self.stop()  # a stray byte, or the end of the connection
+            return
+        if self._done.done():
             return
         try:
             self._reader.feed()
         except _NOT_READY:
             self._heard_at = self._loop.time()
-        except Exception as error:  # noqa: BLE001 - raised by `await reading.done`
-            self.done.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - raised by awaiting the future
+            self._done.set_exception(error)
         else:
-            self.done.set_result(None)
+            self._done.set_result(None)
 
     def _on_timer(self) -> None:
+        self._timer = None
+        if self._done is None:
+            return
         now = self._loop.time()
         # Time in which this process could not receive does not count.
         late = now - self._deadline
@@ -168,14 +217,14 @@ class _Reading:
         if late > _LATE_SECONDS:
             left = max(left, late)
         if left > 0:
-            self._wait(left)
-        elif not self.done.done():
+            self._wait(now + left)
+        elif not self._done.done():
             message = (
                 f"the response was not complete after {self._total_timeout:g} seconds"
                 if now >= self._end
                 else f"no bytes arrived for {self._idle_timeout:g} seconds"
             )
-            self.done.set_exception(TimeoutError(message))
+            self._done.set_exception(TimeoutError(message))
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

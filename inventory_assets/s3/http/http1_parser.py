@@ -1,6 +1,6 @@
 """Parse an HTTP/1.1 response incrementally, receiving the body directly into a reused buffer.
 
-It supports what a GET over a keep-alive connection needs: one response at a time, framed by a
+It supports what GET and HEAD over a keep-alive connection need: one response at a time, framed by a
 length, by chunks or by the end of the connection. It does not block and knows no socket;
 `connection.py` does.
 
@@ -9,6 +9,7 @@ Source: RFC 9112, sections 4 (status line), 5 (fields), 6 (framing) and 7.1 (chu
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 
 from inventory_assets.fast_values import value
@@ -70,6 +71,7 @@ class ResponseParser:
     Args:
         receive: The source of bytes.
         body: Receives the body, replacing its content.
+        has_body: Whether there is one; a response to HEAD has none, whatever length it states.
 
     Attributes:
         head: The head, once complete.
@@ -77,12 +79,13 @@ class ResponseParser:
         is_reusable: Whether the connection can be reused, once the response is complete.
     """
 
-    def __init__(self, receive: Receive, body: bytearray) -> None:
+    def __init__(self, receive: Receive, body: bytearray, *, has_body: bool = True) -> None:
         self.head: ResponseHead | None = None
         self.is_begun = False
         self.is_reusable = False
         self._receive = receive
         self._body = body
+        self._has_body = has_body
         self._raw = bytearray()
         self._interim = 0
         self._step: Callable[[], bool] = self._read_head
@@ -138,7 +141,7 @@ class ResponseParser:
     def _choose_framing(self, head: ResponseHead) -> bool:
         self.is_reusable = head.keeps_alive
         coding = head.headers.get("transfer-encoding", "").lower()
-        if head.status in (204, 304):
+        if head.status in (204, 304) or not self._has_body:
             return self._expect("0")
         if coding == "chunked":
             self._step = self._read_chunks
@@ -252,15 +255,24 @@ def parse_head(text: bytes) -> ResponseHead:
         raise ProtocolError(f"the response begins with {status_line[:40]!r}")
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(":")
-        # Folded lines and a space before the colon are rejected: they can smuggle headers.
-        if not colon or not name or name != name.strip():
+        written, colon, value = line.partition(":")
+        name = _header_name(written) if colon else None
+        if name is None:
             raise ProtocolError(f"the response has the header line {line[:100]!r}")
-        name, value = name.lower(), value.strip(" \t")
+        value = value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     options = headers.get("connection", "").lower()
     keeps_alive = "close" not in options if version == "HTTP/1.1" else "keep-alive" in options
     return ResponseHead(int(code), headers, keeps_alive)
+
+
+@lru_cache(maxsize=1024)
+def _header_name(written: str) -> str | None:
+    """The name of a header in lower case; None where it is not valid.
+
+    Folded lines and a space before the colon are rejected: they can smuggle headers.
+    """
+    return written.lower() if written and written == written.strip() else None
 
 
 def _chunk_size(line: bytes) -> int:

@@ -38,7 +38,8 @@ from inventory_assets.s3.http.response import (
 from inventory_assets.s3.http.sigv4 import Credentials, encoded_query, signed_headers
 from inventory_assets.s3.session import BotoSession, open_boto_session
 
-_DEFAULT_HEADERS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
+DEFAULT_HEADERS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
+"""The headers of every request that are not signed."""
 
 _RENEWABLE = EXPIRED_CREDENTIALS | {"InvalidAccessKeyId", "InvalidToken"}
 """Codes for credentials that may have been replaced at their source since they were loaded."""
@@ -85,9 +86,8 @@ class Transport:
             MalformedResponse: The response is longer than `MAX_RESPONSE_BYTES`.
             RequestRejected: The bucket needs a kind of signature that is not supported.
         """
-        credentials = None if self.bucket_config.anonymous else await self._current_credentials()
-        target = self._endpoint or self._resolve_endpoint(None)
-        context = RequestContext(target.region, self._skew, credentials)
+        target, context = await self.route()
+        credentials = context.credentials
         query = encoded_query(parameters)
         headers = {**target.headers, "host": target.host}
         if target.scope and credentials:
@@ -96,12 +96,13 @@ class Transport:
                 credentials, *target.scope, now, target.host, target.path, query, headers
             )
         url = f"{target.path}?{query}"
-        channel = await self._connected(target)
+        channel = await self.connected(target)
         try:
             head = await channel.send_request(
-                _request(
+                request_bytes(
+                    "GET",
                     target.origin + url if target.absolute else url,
-                    {**headers, **target.proxy_headers, **_DEFAULT_HEADERS},
+                    header_lines({**headers, **target.proxy_headers, **DEFAULT_HEADERS}),
                 ),
                 body,
                 settings.READ_TIMEOUT_SECONDS,
@@ -111,10 +112,25 @@ class Transport:
                 unpack(head.headers, body, self.bucket_config.display_name)
             return Response(head.status, head.headers, body, context, channel)
         finally:
-            if channel.is_reusable:
-                self._idle.append(channel)
-            else:
-                channel.close()
+            self.put_back(channel)
+
+    async def route(self) -> tuple[Endpoint, RequestContext]:
+        """Where the next request goes, and the settings that it is sent with.
+
+        Raises:
+            BotoCoreError, ClientError: Credentials or endpoint cannot be resolved.
+            RequestRejected: The bucket needs a kind of signature that is not supported.
+        """
+        credentials = None if self.bucket_config.anonymous else await self._current_credentials()
+        target = self._endpoint or self._resolve_endpoint(None)
+        return target, RequestContext(target.region, self._skew, credentials)
+
+    def put_back(self, channel: AsyncHttpConnection) -> None:
+        """Keep a connection for a later request, or close it if it cannot be used again."""
+        if channel.is_reusable:
+            self._idle.append(channel)
+        else:
+            channel.close()
 
     def discard(self, response: Response) -> None:
         """Shut down the connection over which a response arrived.
@@ -183,7 +199,7 @@ class Transport:
         self._boto.client.close()
         self.drop_idle()
 
-    async def _connected(self, target: Endpoint) -> AsyncHttpConnection:
+    async def connected(self, target: Endpoint) -> AsyncHttpConnection:
         """An idle connection that is still open, or a new one."""
         while True:
             try:
@@ -280,6 +296,11 @@ class Transport:
             return self._endpoint
 
 
-def _request(url: str, headers: Mapping[str, str]) -> bytes:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    return f"GET {url} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+def header_lines(headers: Mapping[str, str]) -> str:
+    """Headers as the lines of a request."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+def request_bytes(method: str, url: str, lines: str) -> bytes:
+    """A request without a body, of the lines of its headers."""
+    return f"{method} {url} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
