@@ -1,0 +1,230 @@
+"""Runs and releases of one date are killed and overtake each other."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.inventory.errors import ConflictError, NotHeld
+from inventory_assets.inventory.gate.held_date import HELD, held_dates, read_held
+from inventory_assets.inventory.gate.publication import begin_date, publish_or_hold
+from inventory_assets.inventory.manifest.manifest import MANIFEST
+from inventory_assets.inventory.manifest.manifest_merge import (
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets_tests.inventory.gate.gated_dates import (
+    BOUNDS,
+    clock,
+    failing,
+    materialize,
+    published_keys,
+    quick,
+    release,
+    snapshots,
+)
+from inventory_assets_tests.inventory.histories import Killed
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
+
+
+def interrupted(store: LocalStore, after: int, action: Callable[[], object]) -> LocalStore:
+    """The same store, for a run during which something happens before one of its writes."""
+    busy = copy(store)
+    left = [after]
+
+    def put_if_match(*arguments: Any) -> str:
+        left[0] -= 1
+        if left[0] == -1:
+            action()
+        return store.put_if_match(*arguments)
+
+    busy.put_if_match = put_if_match  # type: ignore[assignment,method-assign]
+    return busy
+
+
+def die() -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("writes", range(7))
+def test_a_release_that_is_killed_is_finished_by_the_next_run_or_release(
+    store: LocalStore, writes: int
+) -> None:
+    materialize(store, "ab")
+    held = materialize(store, "abc", change=failing)
+    try:
+        release(interrupted(store, writes, die))
+    except Killed:
+        assert writes < 6
+    else:
+        assert writes == 6, "the record, the four files of the date, the record"
+    record = HELD.read(store, LAYOUT.held(DAY))
+    assert record is not None
+    if record.releases:
+        begin_date(store, LAYOUT, DAY, next(clock))
+    else:
+        release(store)
+    found = read_manifest(store, LAYOUT, DAY)
+    assert found is not None
+    assert found.release is not None
+    assert replace(found, release=None) == held.manifest
+
+
+def test_a_release_that_was_overtaken_by_a_publication_is_an_error_and_undoes_nothing(
+    store: LocalStore,
+) -> None:
+    materialize(store, "abc", change=failing)
+    for writes, keys in enumerate(["x", "xy"]):  # before its first write, and its second
+        busy = interrupted(store, writes, partial(materialize, store, keys))
+        with pytest.raises(ConflictError):
+            release(busy)
+        assert published_keys(store, DAY) == keys
+        materialize(store, "abcd", change=failing)
+
+
+def test_a_run_that_would_hold_over_a_date_published_meanwhile_says_so(store: LocalStore) -> None:
+    busy = interrupted(store, 0, lambda: publish_manifest(store, LAYOUT, other))
+    other = merge(store, LAYOUT, "", snapshots(store, "ab"), NOW)
+    with pytest.raises(ConflictError, match="published the inventory of 2026-05-05 while"):
+        materialize(busy, "abc", change=failing)
+    assert list(held_dates(store, LAYOUT)) == []
+    assert published_keys(store, DAY) == "ab"
+
+
+def test_a_killed_release_is_not_finished_over_what_was_published_meanwhile(
+    store: LocalStore,
+) -> None:
+    materialize(store, "abc", change=failing)
+    found = snapshots(store, "abcd")
+    begun = begin_date(store, LAYOUT, DAY, next(clock))
+    with pytest.raises(Killed):  # with its decision on record
+        release(interrupted(store, 1, die))
+    manifest = merge(store, LAYOUT, "", found, next(clock))
+    busy = interrupted(store, 4, die)
+    with pytest.raises(Killed):  # after the four files of the date
+        publish_or_hold(busy, LAYOUT, manifest, found, BOUNDS, begun, next(clock))
+    begin_date(store, LAYOUT, DAY, next(clock))
+    assert published_keys(store, DAY) == "abcd"
+    with pytest.raises(NotHeld):
+        release(store)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A run or a release, and what happens before one of its writes.
+
+    Attributes:
+        keys: The keys that a run finds; None for a release.
+        is_odd: Whether the run must be held.
+        writes: The number of writes before which something happens.
+        meanwhile: It: another step, or the end of the process; None for nothing.
+    """
+
+    keys: str | None
+    is_odd: bool
+    writes: int = 0
+    meanwhile: "Step | str | None" = None
+
+
+plain_steps = st.builds(
+    Step, st.sampled_from([None, "a", "ab", "abc", "abcd"]), is_odd=st.booleans()
+)
+steps = st.builds(
+    Step,
+    st.sampled_from([None, "a", "ab", "abc", "abcd"]),
+    is_odd=st.booleans(),
+    writes=st.integers(0, 7),
+    meanwhile=st.none() | st.just("killed") | plain_steps,
+)
+
+
+class History:
+    """What a person would expect of a date, and what is there.
+
+    Attributes:
+        store: The store.
+        good: The identities that were merged within the bounds.
+        allowed: The identities that somebody asked to release, while they were held.
+    """
+
+    def __init__(self, store: LocalStore) -> None:
+        self.store = store
+        self.good: set[str] = set()
+        self.allowed: set[str] = set()
+
+    def take(self, step: Step, store: LocalStore | None = None) -> None:
+        busy = store or self.store
+        if isinstance(step.meanwhile, Step):
+            meanwhile = step.meanwhile
+            busy = interrupted(self.store, step.writes, lambda: self.take(meanwhile))
+        elif step.meanwhile:
+            busy = interrupted(self.store, step.writes, die)
+        try:
+            self._release(busy) if step.keys is None else self._run(busy, step)
+        except (Killed, ConflictError, NotHeld):
+            pass
+        finally:
+            self.require_no_unreleased()
+
+    def _run(self, store: Store, step: Step) -> None:
+        keys = step.keys or ""
+        # What is odd of a content is a property of its listing, so contents differ.
+        keys += "!" if step.is_odd else ""
+        outcome = materialize(store, keys, change=failing if step.is_odd else quick)
+        if not step.is_odd:
+            self.good.add(outcome.manifest.identity)
+            assert not outcome.is_held
+        if step.meanwhile is None:
+            held, found = read_held(self.store, LAYOUT, DAY), read_manifest(self.store, LAYOUT, DAY)
+            if outcome.is_held:
+                assert held is not None
+                assert held.manifest == (outcome.manifest,)
+            else:
+                assert held is None
+                assert found is not None
+                assert found.identity == outcome.manifest.identity
+
+    def _release(self, store: Store) -> None:
+        held = read_held(self.store, LAYOUT, DAY)
+        if held is not None:
+            self.allowed.add(held.manifest[0].identity)
+        released = release(store)
+        assert released.release is not None
+
+    def require_no_unreleased(self) -> None:
+        """No reader sees what was odd and not released, whatever is half-written."""
+        head = MANIFEST.read(self.store, LAYOUT.manifest(DAY))
+        if head is not None and head.release is not None:
+            assert head.release.identity == head.identity
+            assert head.identity in self.allowed
+        elif head is not None:
+            assert not sum(head.faults.values())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example([Step("a", True), Step(None, False), Step("ab", True), Step("a", True)])
+@given(st.lists(steps, max_size=6))
+def test_however_runs_and_releases_race_and_die_only_the_good_and_the_released_are_published(
+    roomy_store: LocalStore, history: list[Step]
+) -> None:
+    with roomy_store.scratch() as folder:
+        store = LocalStore(folder)
+        told = History(store)
+        for step in history:
+            told.take(step)
+        # And there is always a way out.
+        outcome = materialize(store, "abcdef", change=failing)
+        assert outcome.is_held
+        assert replace(release(store), release=None) == outcome.manifest
+        assert published_keys(store) == "abcdef"
+        assert not materialize(store, "z").is_held
+        assert published_keys(store) == "z"
+        assert list(held_dates(store, LAYOUT)) == []
