@@ -1,11 +1,14 @@
 """Automation after a listing, evaluated like Dagster's daemon does."""
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from inventory_assets.config import Metadata, Shards
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.world import (
@@ -50,6 +53,27 @@ class Daemon:
             for name in self._names
         }
         return {name: set(map(str, keys)) for name, keys in found.items() if keys}
+
+
+@contextmanager
+def damaged_listing(world: World, prefix: str, day: date = TODAY) -> Iterator[None]:
+    """Within the context, a part of a shard's listing is damaged."""
+    snapshot = read_snapshot(world.store, world.layout, day, prefix)
+    assert snapshot is not None
+    path = world.store.path(snapshot.parts[0].key)
+    content = path.read_bytes()
+    path.write_bytes(b"damaged")
+    yield
+    path.write_bytes(content)
+
+
+@pytest.fixture
+def metadata_world(tmp_path: Path, buckets: Buckets) -> Iterator[World]:
+    """A world whose source asks for the metadata of its objects."""
+    buckets.keys["memory"] = {"a/1", "b/1", "root"}
+    source = {"bucket": "memory", "shards": Shards(depth=1), "metadata": Metadata()}
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield World(tmp_path, instance, source)
 
 
 @pytest.fixture
@@ -178,17 +202,46 @@ def test_a_failed_blocking_check_holds_the_changes_back_until_it_passes(
     buckets.keys["memory"] |= {"a/3", "b/2"}
     world.run("object_listing", world.key("a/"))
     world.run("object_listing", world.key("b/"))
-    snapshot = read_snapshot(world.store, world.layout, TODAY, "b/")
-    assert snapshot is not None
-    path = world.store.path(snapshot.parts[0].key)
-    content = path.read_bytes()
-    path.write_bytes(b"damaged")
-    assert not world.run_check("inventory_manifest", "listing_complete", str(TODAY)).success
-    assert "object_changes" not in daemon.tick()
-    assert daemon.tick() == {}
-    path.write_bytes(content)
+    with damaged_listing(world, "b/"):
+        assert not world.run_check("inventory_manifest", "listing_complete", str(TODAY)).success
+        assert "object_changes" not in daemon.tick()
+        assert daemon.tick() == {}
     assert world.run_check("inventory_manifest", "listing_complete", str(TODAY)).success
     assert daemon.tick() == {"object_changes": {world.key("a/"), world.key("b/")}}
+
+
+def test_a_listed_shard_asks_for_its_metadata_once_and_again_when_it_changes(
+    metadata_world: World, buckets: Buckets
+) -> None:
+    world = metadata_world
+    world.discover()
+    daemon = Daemon(world, ["object_metadata"])
+    world.list_all()
+    assert daemon.tick() == {"object_metadata": {world.key(key) for key in world.shard_keys}}
+    assert daemon.tick() == {}
+    world.list_all()
+    assert daemon.tick() == {}, "nothing changed"
+    buckets.keys["memory"].add("b/2")
+    world.list_all()
+    assert daemon.tick() == {"object_metadata": {world.key("b/")}}
+    assert daemon.tick() == {}
+
+
+def test_a_failed_blocking_check_holds_the_metadata_back_as_it_does_the_changes(
+    metadata_world: World, buckets: Buckets
+) -> None:
+    world, names = metadata_world, ["object_changes", "object_metadata"]
+    world.discover()
+    daemon = Daemon(world, names)
+    world.list_all()
+    assert daemon.tick().keys() == set(names)
+    buckets.keys["memory"].add("b/2")
+    world.run("object_listing", world.key("b/"))
+    with damaged_listing(world, "b/"):
+        assert not world.run_check("inventory_manifest", "listing_complete", str(TODAY)).success
+        assert daemon.tick() == {}
+    assert world.run_check("inventory_manifest", "listing_complete", str(TODAY)).success
+    assert daemon.tick() == {name: {world.key("b/")} for name in names}
 
 
 def test_a_damaged_listing_of_yesterday_does_not_hold_today_back(
@@ -197,13 +250,11 @@ def test_a_damaged_listing_of_yesterday_does_not_hold_today_back(
     world.pass_day(YESTERDAY)
     world.set_day(TODAY)
     daemon = Daemon(world)
-    snapshot = read_snapshot(world.store, world.layout, YESTERDAY, "b/")
-    assert snapshot is not None
-    world.store.path(snapshot.parts[0].key).write_bytes(b"damaged")
-    assert not world.run_check("inventory_manifest", "listing_complete", str(YESTERDAY)).success
-    buckets.keys["memory"].add("a/3")
-    assert world.run("object_listing", world.key("a/")).success
-    assert daemon.tick()["object_changes"] == {world.key("a/")}
+    with damaged_listing(world, "b/", YESTERDAY):
+        assert not world.run_check("inventory_manifest", "listing_complete", str(YESTERDAY)).success
+        buckets.keys["memory"].add("a/3")
+        assert world.run("object_listing", world.key("a/")).success
+        assert daemon.tick()["object_changes"] == {world.key("a/")}
 
 
 def test_a_log_with_an_outdated_baseline_is_requested_after_the_next_comparison(
