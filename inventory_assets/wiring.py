@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from inventory_assets.s3.request_observer import RequestObserver
     from inventory_assets.s3.upload_client import UploadClient
     from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
-    from inventory_assets.telemetry.subject import RunValue, Subject
+    from inventory_assets.telemetry.subject import RunValue, Subject, Work
 
 SQLITE_CATALOG = "inventory"
 """The name of the catalogue in SQLite, which its readers must use too."""
@@ -140,22 +140,23 @@ def open_source_bucket(
 
 
 def source_telemetry(
-    name: str, source: SourceAccess, now: datetime, run: "Mapping[str, RunValue]"
+    name: str, source: SourceAccess, now: datetime, run: "Mapping[str, RunValue]", work: "Work"
 ) -> "AbstractContextManager[ListingTelemetry]":
-    """The telemetry of a listing of a source, as the `OTEL_*` variables ask for it.
+    """The telemetry of a run over a source, as the `OTEL_*` variables ask for it.
 
     Args:
         name: The name of the source.
         source: The source.
         now: The time.
         run: Attributes of the run.
+        work: What the run does.
     """
     from inventory_assets.telemetry.listing_telemetry import listing_telemetry
     from inventory_assets.telemetry.subject import subject_of
 
     def describe() -> "Subject":
         config = _source_config(source, now)
-        return subject_of(config.bucket, config.endpoint_url, name, run)
+        return subject_of(config.bucket, config.endpoint_url, name, run, work)
 
     return listing_telemetry(describe)
 
@@ -176,12 +177,19 @@ def open_source_uploads(source: SourceAccess, now: datetime) -> "UploadClient":
     return UploadClient(_source_config(source, now))
 
 
-def open_source_objects(source: SourceAccess, now: datetime, *, with_tags: bool) -> "HeadClient":
+def open_source_objects(
+    source: SourceAccess,
+    now: datetime,
+    observer: "RequestObserver | None" = None,
+    *,
+    with_tags: bool,
+) -> "HeadClient":
     """A client that asks for the metadata of a source's objects; this sends no request.
 
     Args:
         source: The source; the embedded demo shows its content at `now`.
         now: The time.
+        observer: Is told of every request for an object; None for nobody.
         with_tags: Whether to ask for tags, too.
 
     Raises:
@@ -192,7 +200,8 @@ def open_source_objects(source: SourceAccess, now: datetime, *, with_tags: bool)
     from inventory_assets.s3.retries import RetryPolicy
 
     retry = RetryPolicy(outage_seconds=source.max_outage_seconds)
-    return HeadClient(_source_config(source, now), retry, with_tags=with_tags)
+    config = _source_config(source, now)
+    return HeadClient(config, retry, with_tags=with_tags, observer=observer)
 
 
 def _source_config(source: SourceAccess, now: datetime) -> "BucketConfig":

@@ -21,6 +21,7 @@ from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
 from inventory_assets.s3.decoding.page import ErrorDocument, Page
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
+from inventory_assets.s3.ended_request import ended_request
 from inventory_assets.s3.error_classification import (
     Repetition,
     classify,
@@ -37,7 +38,7 @@ from inventory_assets.s3.http.response import ErrorResponse, Response, decoded, 
 from inventory_assets.s3.http.transport import Transport
 from inventory_assets.s3.outages import OutageLog
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.s3.request_observer import RequestEnd, RequestObserver
+from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.response_echo import contradiction
 from inventory_assets.s3.retries import Attempts, RetryPolicy, retries_exhausted
@@ -245,7 +246,7 @@ class ListClient:
             self._limiter.release(outcome, sent_at, ended_at)
             if self._observer is not None and outcome is not None:
                 operation = request.operation(self.profile.continuation)
-                end = _request_end(operation, ended_at - sent_at, response, error)
+                end = ended_request(operation, "GET", ended_at - sent_at, response, error)
                 self._observer.request_ended(end)
             del error  # its traceback refers to this frame
         stats.succeeded(ended_at - sent_at)
@@ -260,17 +261,3 @@ class ListClient:
             raise MisplacedResponse(
                 f"the response belongs to another request: its <{name}> differs from this one"
             )
-
-
-def _request_end(
-    operation: str, seconds: float, response: Response | None, error: Exception | None
-) -> RequestEnd:
-    return RequestEnd(
-        operation,
-        seconds,
-        status=response.status if response else None,
-        response_bytes=len(response.body) if response else 0,
-        request_id=response.headers.get("x-amz-request-id") if response else None,
-        fault=classify(error) if error else None,
-        is_success=error is None,
-    )

@@ -12,15 +12,17 @@ class RequestEnd:
 
     Attributes:
         operation: The operation of the S3 API, such as `ListObjectsV2`.
+        method: The method of HTTP.
         seconds: The time from sending the request to its last byte and the first look at it.
         status: The HTTP status; None if there was no complete response.
         response_bytes: The size of the body.
         request_id: The store's name for the request (`x-amz-request-id`); None without one.
         fault: The transient error with which it ended; None if it succeeded or failed permanently.
-        is_success: Whether it brought a page.
+        is_success: Whether it brought what was asked for.
     """
 
     operation: str
+    method: str
     seconds: float
     status: int | None
     response_bytes: int

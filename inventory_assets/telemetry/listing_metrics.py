@@ -16,7 +16,7 @@ from inventory_assets.scan.engine.events import Event, ObjectsListed, RangeCompl
 from inventory_assets.scan.engine.progress import Elsewhere, Progress
 from inventory_assets.telemetry.conventions import ERROR_TYPE, METHOD, OTHER_ERROR, STATUS
 from inventory_assets.telemetry.process_memory import resident_bytes
-from inventory_assets.telemetry.subject import Subject
+from inventory_assets.telemetry.subject import Subject, Work
 
 LATENCY_BOUNDS = tuple(
     upper_bound(BUCKETS_PER_DOUBLING * doubling - 1) for doubling in range(-10, 7)
@@ -49,6 +49,18 @@ class ListingMetrics:
             description="Duration of requests to the store, failed ones included.",
             explicit_bucket_boundaries_advisory=LATENCY_BOUNDS,
         )
+        meter.create_observable_up_down_counter(
+            "process.memory.usage", [_observe_memory], "By", "Resident memory of the process."
+        )
+        if subject.work is Work.LISTING:
+            self._observe_listing(meter)
+
+    def _observe_listing(self, meter: Meter) -> None:
+        """Make the instruments of a listing.
+
+        Other work has none of them, not even the requests in flight: where requests are in flight
+        and no keys are listed, an alert says that a listing is stuck.
+        """
         counters: Mapping[str, tuple[str, str, Callable[[], int]]] = {
             "inventory.listing.received": (
                 "By",
@@ -81,9 +93,6 @@ class ListingMetrics:
             "{request}",
             "The current limit of requests in flight.",
         )
-        meter.create_observable_up_down_counter(
-            "process.memory.usage", [_observe_memory], "By", "Resident memory of the process."
-        )
 
     def watch(self, in_flight: InFlight) -> None:
         """Read the requests in flight, and their limit, from a client."""
@@ -91,7 +100,7 @@ class ListingMetrics:
 
     def request_ended(self, end: RequestEnd) -> None:
         """Count a request."""
-        attributes = self._attributes_of(end.status, error_type(end))
+        attributes = self._attributes_of(end.method, end.status, error_type(end))
         self._latency.record(end.seconds, attributes)
         if end.response_bytes:
             with self._lock:
@@ -140,8 +149,10 @@ class ListingMetrics:
 
         return observe
 
-    def _request_attributes(self, status: int | None, error: str | None) -> dict[str, str | int]:
-        found = {**self._attributes, METHOD: "GET"}
+    def _request_attributes(
+        self, method: str, status: int | None, error: str | None
+    ) -> dict[str, str | int]:
+        found = {**self._attributes, METHOD: method}
         if status is not None:
             found[STATUS] = status
         if error is not None:

@@ -44,7 +44,7 @@ from inventory_assets.telemetry.conventions import (
     STATUS,
 )
 from inventory_assets.telemetry.listing_metrics import error_type
-from inventory_assets.telemetry.subject import Subject
+from inventory_assets.telemetry.subject import Subject, Work
 
 MAX_SHARD_SPANS, MAX_RANGE_SPANS = 1_000, 300
 """Maximum spans of shards and of ranges in a run."""
@@ -127,7 +127,8 @@ class ListingSpans:
     def start(cls, tracer: Tracer, subject: Subject) -> "ListingSpans":
         """Begin the span of a run."""
         attributes = {**subject.attributes, **subject.run}
-        return cls(tracer, subject, tracer.start_span("inventory.listing", attributes=attributes))
+        span = tracer.start_span(f"inventory.{subject.work.value}", attributes=attributes)
+        return cls(tracer, subject, span)
 
     @property
     def trace_id(self) -> str:
@@ -211,7 +212,8 @@ class ListingSpans:
                 _end(shard, job)
             stats = {id(job.stats): job.stats for job in self._shards}
             requests = sum(each.requests for each in stats.values())
-        self.run.set_attributes({KEYS: keys, REQUESTS: requests})
+        if self.subject.work is Work.LISTING:
+            self.run.set_attributes({KEYS: keys, REQUESTS: requests})
         if error is not None:
             _fail(self.run, type(error).__name__)
         self.run.end()
@@ -256,7 +258,7 @@ class ListingSpans:
             RPC_SYSTEM: "aws-api",
             RPC_SERVICE: "S3",
             RPC_METHOD: end.operation,
-            METHOD: "GET",
+            METHOD: end.method,
         }
         if end.status is not None:
             attributes |= {STATUS: end.status, RESPONSE_BYTES: end.response_bytes}

@@ -1,4 +1,4 @@
-"""The telemetry of one listing: what it is told, and what it adds to traces and metrics.
+"""The telemetry of a listing, or of other work: what it is told, and what it sends.
 
 This module imports no OpenTelemetry, so that a listing without telemetry does not pay for it.
 """

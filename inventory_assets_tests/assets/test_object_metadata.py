@@ -13,6 +13,7 @@ import pytest
 
 from inventory_assets.config import Metadata, Retention, Shards
 from inventory_assets.definitions import build_definitions
+from inventory_assets.defs.source.run_telemetry import TRACE_TAG
 from inventory_assets.inventory.errors import InventoryNotFound
 from inventory_assets.inventory.metadata.shard_metadata import read_metadata
 from inventory_assets.inventory.query.dataset import Dataset
@@ -33,6 +34,7 @@ from inventory_assets_tests.assets.world import (
 )
 from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.fakes.object_server import BUCKET, ObjectServer, ServedObject
+from inventory_assets_tests.fakes.otlp_receiver import HttpReceiver
 
 E_TAG = str(Listed("k").e_tag)
 KEYS = {"a/1", "a/2", "b/1", "root"}
@@ -264,6 +266,39 @@ def test_retention_keeps_the_files_of_kept_dates_alone(make: Callable[..., Serve
     assert read_metadata(world.store, world.layout, YESTERDAY, "a/") is None
     assert len(world.store.list_names(f"{world.layout.base}/metadata/data")) == 3
     assert world.dataset().metadata().collect()["key"].to_list() == ["a/2", "b/1", "root"]
+
+
+def test_a_run_is_a_trace_with_the_requests_that_failed_and_tells_no_keys(
+    make: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make(Metadata(tags=True))
+    world.put("MaRkEr", status=404)
+    world.pass_day(TODAY)
+    with HttpReceiver() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        outcome = world.ask()
+    assert outcome.success, failure_text(outcome)
+    sent = receiver.received
+    (run,) = sent.named("inventory.metadata")
+    record = world.instance.get_run_by_id(outcome.run_id)
+    assert record is not None
+    assert record.tags[TRACE_TAG] == run.trace_id
+    assert not {"inventory.keys", "inventory.requests"} & run.attributes.keys()
+    (failed,) = [span for span in sent.spans if span.is_error]
+    assert (failed.name, failed.parent_id) == ("S3.HeadObject", run.span_id)
+    assert failed.attributes["http.request.method"] == "HEAD"
+    assert failed.attributes["http.response.status_code"] == 404
+    requests = [point for point in sent.points if point.name == "http.client.request.duration"]
+    methods = {point.attributes["http.request.method"] for point in requests}
+    assert methods == {"HEAD", "GET"}
+    assert sum(point.value for point in requests) == world.total(outcome, "requests") == 9
+    assert {point.name for point in sent.points} == {
+        "http.client.request.duration",
+        "process.memory.usage",
+    }, "a listing's, which would look stuck, are not sent"
+    assert not any(
+        text in body for body in sent.bodies for text in (b"MaRkEr", SECRET_KEY.encode())
+    )
 
 
 def test_without_the_table_there_is_no_such_asset(world: World) -> None:

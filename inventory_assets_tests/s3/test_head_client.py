@@ -14,13 +14,9 @@ from inventory_assets.s3.errors import (
     RetriesExhausted,
     TransientError,
 )
-from inventory_assets.s3.head_client import (
-    DENIALS_BEFORE_END,
-    HeadClient,
-    ObjectAnswer,
-    ObjectError,
-    tags_of,
-)
+from inventory_assets.s3.head_client import DENIALS_BEFORE_END, HeadClient
+from inventory_assets.s3.object_answer import ObjectAnswer, ObjectError, tags_of
+from inventory_assets.s3.request_observer import RequestEnd
 from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.fakes.object_server import ObjectServer, ServedObject
 from inventory_assets_tests.fakes.scripted_server import Answer, Seen, error_document
@@ -198,6 +194,40 @@ def test_transient_errors_are_retried_and_counted(server: ObjectServer) -> None:
         TransientError.SERVER_ERROR: 1,
         TransientError.RESET: 1,
     }
+
+
+class Ends:
+    """Keeps what an observer is told."""
+
+    def __init__(self) -> None:
+        self.told: list[RequestEnd] = []
+
+    def request_ended(self, end: RequestEnd, /) -> None:
+        self.told.append(end)
+
+
+def test_an_observer_is_told_of_each_request_and_its_end(server: ObjectServer) -> None:
+    server.objects["k", None] = ServedObject("e", tags_status=403)
+    good = server.answer
+    first = [Answer(reset=True), Answer(503, headers={"x-amz-request-id": "ID7"})]
+
+    def reply(seen: Seen) -> Answer:
+        return first.pop(0) if first else good(seen)
+
+    server.answering = reply
+    ends = Ends()
+    client = HeadClient(server.config(), QUICK, with_tags=True, observer=ends)
+    read(client, [("k", None, "e")])
+    assert [(each.operation, each.method, each.status, each.fault) for each in ends.told] == [
+        ("HeadObject", "HEAD", None, TransientError.RESET),
+        ("HeadObject", "HEAD", 503, TransientError.THROTTLED),
+        ("HeadObject", "HEAD", 200, None),
+        ("GetObjectTagging", "GET", 403, None),
+    ]
+    assert [each.is_success for each in ends.told] == [False, False, True, False]
+    assert ends.told[1].request_id == "ID7"
+    assert all(each.seconds > 0 for each in ends.told)
+    assert ends.told[2].response_bytes == 0 < ends.told[3].response_bytes
 
 
 def test_an_outage_ends_the_work_after_its_budget(server: ObjectServer) -> None:

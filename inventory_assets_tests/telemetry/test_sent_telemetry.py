@@ -272,7 +272,7 @@ def test_the_spans_of_a_run_are_bounded() -> None:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     spans = ListingSpans.start(provider.get_tracer("test"), subject_of(BUCKET, None))
-    slow = RequestEnd("ListObjectsV2", 2.0, 200, 1, None, None, is_success=True)
+    slow = RequestEnd("ListObjectsV2", "GET", 2.0, 200, 1, None, None, is_success=True)
     for shard in range(MAX_SHARD_SPANS + 5):
         job = ListingJob(f"{shard}/", [])
         for number in range(RANGES_PER_SHARD + 5 if shard < 20 else 1):

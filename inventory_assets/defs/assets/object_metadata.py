@@ -20,6 +20,7 @@ from inventory_assets.defs.source.partition_steps import (
     partitions_of,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.run_telemetry import run_telemetry
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
@@ -27,7 +28,9 @@ from inventory_assets.inventory.metadata.asking import RequestBudget
 from inventory_assets.inventory.metadata.shard_collector import ShardCollector, ShardPlan
 from inventory_assets.inventory.metadata.shard_metadata import ShardMetadata, violations_of
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.head_client import HeadClient, ObjectError
+from inventory_assets.s3.head_client import HeadClient
+from inventory_assets.s3.object_answer import ObjectError
+from inventory_assets.telemetry.subject import Work
 
 
 def build_object_metadata(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -51,7 +54,12 @@ def build_object_metadata(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def object_metadata(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-        with closing(work.bucket.objects(work.now(), with_tags=_options(assets).tags)) as client:
+        with (
+            run_telemetry(context, work, Work.METADATA) as telemetry,
+            closing(
+                work.bucket.objects(work.now(), telemetry.requests, with_tags=_options(assets).tags)
+            ) as client,
+        ):
             run = _Run(work, client, partitions_of(context))
 
             def process(partition_key: str) -> list[str]:

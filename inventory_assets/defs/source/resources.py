@@ -99,9 +99,11 @@ class SourceBucket(ResourceWithS3Configuration):
         """A client that lists the bucket; the demo store shows what it holds at `now`."""
         return open_source_bucket(self, now, observer)
 
-    def objects(self, now: datetime, *, with_tags: bool) -> HeadClient:
+    def objects(
+        self, now: datetime, observer: RequestObserver | None = None, *, with_tags: bool
+    ) -> HeadClient:
         """A client that asks for the metadata of the bucket's objects."""
-        return open_source_objects(self, now, with_tags=with_tags)
+        return open_source_objects(self, now, observer, with_tags=with_tags)
 
     def lifecycle_rules(self, lifecycle: str | None, now: datetime) -> LifecycleRules:
         """The lifecycle rules of a file or of the bucket, as `Source.lifecycle` says.

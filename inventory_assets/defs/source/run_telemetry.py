@@ -1,4 +1,4 @@
-"""The telemetry of a Dagster run that lists, where the `OTEL_*` variables ask for it."""
+"""The telemetry of a Dagster run that sends requests, where the `OTEL_*` variables ask for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from inventory_assets.defs.source.context import SourceContext
 from inventory_assets.defs.source.partition_steps import partitions_of
 from inventory_assets.telemetry.conventions import DAGSTER_RUN, DATES
 from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
+from inventory_assets.telemetry.subject import Work
 from inventory_assets.wiring import source_telemetry
 
 TRACE_TAG = "inventory_assets/trace_id"
@@ -20,15 +21,15 @@ _DATES_TOLD = 31
 
 @contextmanager
 def run_telemetry(
-    context: dg.AssetExecutionContext, work: SourceContext
+    context: dg.AssetExecutionContext, source: SourceContext, work: Work = Work.LISTING
 ) -> Iterator[ListingTelemetry]:
     """The telemetry of a run; a tag of the run has the id of its trace."""
-    days = sorted({work.assets.partitions.split(each)[0] for each in partitions_of(context)})
+    days = sorted({source.assets.partitions.split(each)[0] for each in partitions_of(context)})
     run = {
         DATES: [day.isoformat() for day in days[:_DATES_TOLD]],
         DAGSTER_RUN: context.run.run_id,
     }
-    with source_telemetry(work.source.name, work.bucket, work.now(), run) as telemetry:
+    with source_telemetry(source.source.name, source.bucket, source.now(), run, work) as telemetry:
         if telemetry.trace_id:
             context.instance.add_run_tags(context.run.run_id, {TRACE_TAG: telemetry.trace_id})
         yield telemetry

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from inventory_assets.fast_values import value
 from inventory_assets.inventory.metadata.schema import IDENTITY_COLUMNS, METADATA_SCHEMA
-from inventory_assets.s3.head_client import ObjectAnswer
+from inventory_assets.s3.object_answer import ObjectAnswer
 
 _META, _CHECKSUM = "x-amz-meta-", "x-amz-checksum-"
 _ENCRYPTION = {"AES256": "SSE-S3", "aws:kms": "SSE-KMS", "aws:kms:dsse": "DSSE-KMS"}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.head_client import ObjectError
+from inventory_assets.s3.object_answer import ObjectError
 
 _PASSING = [ObjectError.MISSING.value, ObjectError.CHANGED.value, ObjectError.FAILED.value]
 """Errors that the next date may not have."""

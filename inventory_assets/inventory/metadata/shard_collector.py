@@ -42,7 +42,8 @@ from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.head_client import HeadClient, ObjectAnswer
+from inventory_assets.s3.head_client import HeadClient
+from inventory_assets.s3.object_answer import ObjectAnswer
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 ERRORS_PROBED = 10

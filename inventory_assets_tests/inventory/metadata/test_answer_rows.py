@@ -6,7 +6,7 @@ import pytest
 
 from inventory_assets.inventory.metadata.answer_rows import Asked, answer_row, table_of_rows
 from inventory_assets.inventory.metadata.schema import METADATA_DESCRIPTIONS, METADATA_SCHEMA
-from inventory_assets.s3.head_client import ObjectAnswer, ObjectError
+from inventory_assets.s3.object_answer import ObjectAnswer, ObjectError
 
 
 def row_of(headers: Mapping[str, str] | None, e_tag: str = "e" * 32, **answer: Any) -> Any:
