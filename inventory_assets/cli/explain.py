@@ -128,7 +128,7 @@ def _print_figures(subject: str, figures: "RunFigures") -> None:
         f"{figures.requests:,} requests, {figures.errors:,} transient errors{p95}"
     )
     print(printable(limiting_cause(figures).sentence))
-    _print_table("where the time went, summed over the shards", rows.time_rows(figures))
+    _print_table("where the time went", rows.time_rows(figures))
     _print_table("pages by depth and latency", rows.heat_rows(figures))
     _print_table("the slowest ranges", rows.slowest_rows(figures))
     _print_table("over time", rows.timeline_rows(figures))
