@@ -73,7 +73,7 @@ def date_run_metadata(run: DateRun | None) -> dict[str, Any]:
     figures = run.figures
     metadata: dict[str, Any] = {
         "limited_by": printable(run.cause.sentence),
-        "listing_seconds": round(figures.seconds, 1),
+        "listing_seconds": round(figures.seconds, 3),
         "transient_errors": figures.errors,
     }
     if figures.p95 is not None:

@@ -11,24 +11,17 @@ from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.growth.dated_sizes import DatedSizes
 from inventory_assets.inventory.growth.sudden_changes import changed_whole
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.s3.latency_histogram import LatencyHistogram
+from inventory_assets.s3.latency_histogram import (
+    MIN_REQUESTS_FOR_P95,
+    WITNESSES,
+    LatencyHistogram,
+)
 
 DATES_COMPARED = 7
 """The published dates before a date, with whose latencies its own are compared."""
 
 MIN_DATES = 3
 """With fewer such dates, latencies are not judged: a median of two is the mean of two accidents."""
-
-WITNESSES = 10
-"""A number that fewer requests carry is not judged. One lost connection fails a request or more,
-so 1 of 20 says nothing. Of a count of ten, the 95 % interval (Poisson) begins at 4.8: the rate is
-then at least half of what was measured."""
-
-SLOW_SHARE = Fraction(5, 100)
-"""The share of the requests that are slower than P95."""
-
-MIN_REQUESTS_FOR_P95 = int(WITNESSES / SLOW_SHARE)
-"""From so many requests on, the slowest 5 % are `WITNESSES`."""
 
 _BROKEN_SHOWN = 3
 
@@ -85,7 +78,7 @@ class DateFigures:
         """P95 of the page latency in milliseconds; None if too few requests carry it."""
         if self.latency.total < MIN_REQUESTS_FOR_P95:
             return None
-        seconds = self.latency.quantile(float(1 - SLOW_SHARE))
+        seconds = self.latency.quantile(0.95)
         return None if seconds is None else round(seconds * 1000)
 
 

@@ -6,6 +6,7 @@ from statistics import median
 
 from inventory_assets.errors import printable
 from inventory_assets.inventory.runs.cause import Cause
+from inventory_assets.s3.latency_histogram import MIN_REQUESTS_FOR_P95, WITNESSES
 from inventory_assets.units import human_share
 
 COMPARED_RUNS = 7
@@ -58,6 +59,11 @@ class RunSummary:
         """Transient errors, as a share of the requests."""
         return self.errors / self.requests if self.requests else 0.0
 
+    @property
+    def carried_p95(self) -> float | None:
+        """P95 latency in seconds; None if too few requests carry it."""
+        return self.p95 if self.requests - self.errors >= MIN_REQUESTS_FOR_P95 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Regression:
@@ -109,18 +115,19 @@ def _slower(run: RunSummary, earlier: Sequence[RunSummary]) -> list[str]:
 
 
 def _latency(run: RunSummary, earlier: Sequence[RunSummary]) -> list[str]:
-    known = [each.p95 for each in earlier if each.p95 is not None]
-    if run.p95 is None or len(known) < LEAST_RUNS:
+    known = [each.carried_p95 for each in earlier if each.carried_p95 is not None]
+    p95 = run.carried_p95
+    if p95 is None or len(known) < LEAST_RUNS:
         return []
     usual = median(known)
-    if run.p95 <= usual + MORE_LATENCY:
+    if p95 <= usual + MORE_LATENCY:
         return []
-    return [f"had a P95 latency of {run.p95 * 1000:,.0f} ms instead of {usual * 1000:,.0f} ms"]
+    return [f"had a P95 latency of {p95 * 1000:,.0f} ms instead of {usual * 1000:,.0f} ms"]
 
 
 def _errors(run: RunSummary, earlier: Sequence[RunSummary]) -> list[str]:
     usual = median(each.error_rate for each in earlier)
-    if run.error_rate <= usual + MORE_ERRORS:
+    if run.errors < WITNESSES or run.error_rate <= usual + MORE_ERRORS:
         return []
     before = human_share(usual, 1.0)
     return [f"had errors in {human_share(run.error_rate, 1.0)} of its requests instead of {before}"]

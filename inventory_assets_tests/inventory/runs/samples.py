@@ -51,10 +51,11 @@ def summary(
     seconds: float = 60.0,
     *,
     rows: int = 1_000_000,
+    requests: int = 1000,
     errors: int = 0,
     p95: float | None = 0.1,
     by_cause: Mapping[Cause, float] | None = None,
 ) -> RunSummary:
     """A run of a shard that is compared with others."""
     spent = {Cause.LIMIT: seconds} if by_cause is None else dict(by_cause)
-    return RunSummary("a/", seconds, rows, 1000, errors, p95, Cause.LIMIT, spent)
+    return RunSummary("a/", seconds, rows, requests, errors, p95, Cause.LIMIT, spent)

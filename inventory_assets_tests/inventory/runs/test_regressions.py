@@ -46,6 +46,17 @@ def test_what_is_within_its_bounds_is_no_regression(run: RunSummary) -> None:
     assert regression_of(run, USUAL) is None
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(summary(requests=199, p95=0.9), id="latency of 199 requests"),
+        pytest.param(summary(requests=300, errors=9), id="nine errors"),
+    ],
+)
+def test_what_few_requests_carry_is_no_regression(run: RunSummary) -> None:
+    assert regression_of(run, USUAL) is None
+
+
 def test_seconds_that_nobody_waits_for_are_no_regression() -> None:
     assert regression_of(summary(9.0), [summary(1.0)] * COMPARED_RUNS) is None
 
