@@ -56,7 +56,8 @@ def test_every_field_of_a_source_that_reaches_its_bucket_is_an_option() -> None:
         *("bucket", "prefix"),  # of the URL
         *("versions", "concurrency", "concurrency_policy", "encodings"),  # of `inventory list`
         *("shards", "schedule", "exports", "iceberg", "retention", "folder"),  # of Dagster
-        *("budget", "growth", "hygiene", "lifecycle", "prices"),  # of what is made of listings
+        *("alerts", "budget", "gate", "growth"),  # of what is made of listings
+        *("hygiene", "lifecycle", "metadata", "prices"),
     }
     of_source = {name.removesuffix("_seconds") for name in SourceTable.model_fields}
     assert of_source - others == {*BUCKET_OPTIONS}

@@ -178,7 +178,7 @@ def test_the_sensor_lists_a_new_prefix_and_nothing_else(
 def test_the_graph_of_a_source_shows_its_assets_and_checks(browser: Browser) -> None:
     browser.open("/locations/inventory_assets/asset-groups/ui/lineage")
     browser.see("shards", "object_listing", "object_changes", "inventory_manifest", "change_log")
-    browser.see("6 / 6 Passed", "Parquet")
+    browser.see("8 / 8 Passed", "Parquet")
     browser.keep("lineage")
     assert browser.complaints == []
 
