@@ -1,10 +1,11 @@
 """What is wrong with a source at present: failed runs, and late, held and odd dates."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain
+from functools import cache
+from itertools import chain, islice
 from typing import Any
 
 import dagster as dg
@@ -41,7 +42,11 @@ MAX_FAILED = 200
 """The failed runs that are followed, the newest, so that a cursor is bounded."""
 
 _PAGE, _PAGES_PER_TICK = 500, 10
-"""The runs of each kind that a tick looks at; further ones come in the next tick."""
+"""The runs of each kind that a tick asks for."""
+
+RUNS_PER_TICK = 500
+"""The runs that a tick looks at, the oldest first; further ones come in the next tick. A failed
+one costs a look at its log."""
 
 _LISTING_STEPS = frozenset({"shards", "object_listing", "object_changes", "inventory_manifest"})
 """What has succeeded in the end when a date is published."""
@@ -56,7 +61,8 @@ class FailedRun:
         failed_at: When it failed, as a Unix time.
         day: The date of its partitions; "" for none.
         is_of_listing: Whether a publication of the date ends it.
-        manifest_etag: The ETag of the date's `inventory.json` when the failure was seen.
+        manifest_etag: The ETag of the date's `inventory.json` when the failure was seen; None
+            while the store could not be read.
         text: What happened.
     """
 
@@ -64,7 +70,7 @@ class FailedRun:
     failed_at: float
     day: str
     is_of_listing: bool
-    manifest_etag: str
+    manifest_etag: str | None
     text: str
 
 
@@ -256,23 +262,29 @@ def _with_runs(
     ended: dict[str, str],
 ) -> Seen:
     failed, handled = dict(seen.failed), dict(seen.handled)
-    for record in _finished_runs(work.assets, instance, seen):
-        run, at = record.dagster_run, record.update_timestamp.timestamp()
-        if run.run_id in handled or at < seen.first_run:
-            continue
+    etag_of = cache(lambda day: _manifest_etag(work, day))
+    finished = (
+        (record.dagster_run, record.update_timestamp.timestamp())
+        for record in _finished_runs(work.assets, instance, seen)
+    )
+    new = ((run, at) for run, at in finished if run.run_id not in handled and at >= seen.first_run)
+    for run, at in [*islice(new, RUNS_PER_TICK)]:
         handled[run.run_id] = at
         key = _key_of(run)
         if run.status is dg.DagsterRunStatus.SUCCESS:
             if failed.pop(key, None) is not None:
                 ended[key] = "a later run of the same work succeeded"
         elif HELD_TAG not in run.tags and run.tags.get("dagster/will_retry") != "true":
-            failed[key] = _failed_run(work, instance, run, at)
+            failed[key] = _failed_run(instance, run, at, etag_of)
     for key, each in list(failed.items()):
         if now - each.failed_at > FOLLOWED.total_seconds():
             del failed[key]
-        elif each.is_of_listing and each.manifest_etag != _manifest_etag(work, each.day):
-            del failed[key]
-            ended[key] = f"{each.day} is published now"
+        elif each.is_of_listing and (etag := etag_of(each.day)) is not None:
+            if each.manifest_etag is None:
+                failed[key] = replace(each, manifest_etag=etag)
+            elif each.manifest_etag != etag:
+                del failed[key]
+                ended[key] = f"{each.day} is published now"
     until = max(handled.values(), default=seen.runs_until)
     recent = {run_id: at for run_id, at in handled.items() if at >= until - OVERLAP_SECONDS}
     newest = sorted(failed.items(), key=lambda item: item[1].failed_at)[-MAX_FAILED:]
@@ -325,7 +337,10 @@ def _key_of(run: dg.DagsterRun) -> str:
 
 
 def _failed_run(
-    work: SourceContext, instance: dg.DagsterInstance, run: dg.DagsterRun, at: float
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    at: float,
+    etag_of: Callable[[str], str | None],
 ) -> FailedRun:
     names = sorted({key.path[-1] for key in run.asset_selection or ()}) or [run.job_name]
     partitions = [run.tags[tag] for tag in PARTITION_TAGS if run.tags.get(tag)]
@@ -335,7 +350,7 @@ def _failed_run(
     is_of_listing = bool(run.asset_selection) and _LISTING_STEPS.issuperset(names)
     why = _why_failed(instance, run.run_id)
     text = bounded(f"{what}: {why}" if why else what)
-    return FailedRun(run.run_id, at, day, is_of_listing, _manifest_etag(work, day), text)
+    return FailedRun(run.run_id, at, day, is_of_listing, etag_of(day), text)
 
 
 def _why_failed(instance: dg.DagsterInstance, run_id: str) -> str:
@@ -352,11 +367,12 @@ def _why_failed(instance: dg.DagsterInstance, run_id: str) -> str:
     return ""
 
 
-def _manifest_etag(work: SourceContext, day: str) -> str:
+def _manifest_etag(work: SourceContext, day: str) -> str | None:
+    """The ETag of the manifest of a date; None where the store does not tell, or for no date."""
     try:
         return manifest_etag(work.store, work.layout, date.fromisoformat(day))
-    except (ValueError, InventoryError):
-        return ""
+    except (ValueError, InventoryError, OSError):
+        return None
 
 
 def _failed(seen: Seen) -> Iterator[Situation]:

@@ -11,6 +11,7 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from inventory_assets.config import Alerts, Growth, Schedule
+from inventory_assets.defs import alert_situations
 from inventory_assets.inventory.gate.publication import release_date
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.test_gate import list_badly
@@ -147,6 +148,29 @@ def test_a_published_date_ends_the_failures_of_its_listing(
     assert told(message) == ("failed_run", "resolved", DAY)
     assert message["text"] == f"{DAY} is published now"
     assert watch.tick() == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_store_that_cannot_be_read_ends_no_failure(
+    make: Callable[..., tuple[World, Watch]], buckets: Buckets, when: str
+) -> None:
+    world, watch = make()
+    world.pass_day(TODAY)
+    watch.tick()
+    head = world.store.path(world.layout.manifest(TODAY))
+    away = head.with_suffix(".away")
+    buckets.failing["b/"] = AccessDenied("the bucket says no")
+    world.list_all()
+    if when == "before":
+        assert [told(each) for each in watch.tick()] == [("failed_run", "open", DAY)]
+    head.rename(away)
+    head.mkdir()  # reading it is an error
+    first = watch.tick()
+    head.rmdir()
+    away.rename(head)
+    found = [told(each) for each in [*first, *watch.tick()]]
+    assert found == ([("failed_run", "open", DAY)] if when == "after" else [])
+    assert "1 situation(s) open" in watch.outcome
 
 
 def test_failures_before_the_first_tick_are_not_told(
@@ -326,7 +350,7 @@ def test_a_cursor_of_something_else_begins_anew(
 
 
 def test_many_failures_are_told_over_several_ticks(
-    make: Callable[..., tuple[World, Watch]], buckets: Buckets
+    make: Callable[..., tuple[World, Watch]], buckets: Buckets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, watch = make()
     world.discover()
@@ -337,6 +361,8 @@ def test_many_failures_are_told_over_several_ticks(
         for day in (YESTERDAY, TODAY):
             world.set_day(day)
             world.run("object_listing", world.key(shard))
-    found = watch.tick()
-    assert len(found) == 2 * len(world.shard_keys)
-    assert len({each["key"] for each in found}) == len(found)
+    monkeypatch.setattr(alert_situations, "RUNS_PER_TICK", 4)
+    runs = 2 * len(world.shard_keys)
+    ticks = [watch.tick() for _ in range(3)]
+    assert [len(found) for found in ticks] == [4, runs - 4, 0]
+    assert len({each["key"] for found in ticks for each in found}) == runs
