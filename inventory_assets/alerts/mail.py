@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -32,7 +33,7 @@ class Mail:
     sender: str
     to: tuple[str, ...]
     security: Security = "starttls"
-    user: str = ""
+    user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
 
     name = "email"
@@ -40,8 +41,11 @@ class Mail:
     def send(self, message: Message) -> None:
         """See `Notifier`."""
         try:
-            with self._connected() as server:
+            with closing(self._connected()) as server:
                 server.send_message(email_of(message, self.sender, self.to))
+                # The server has accepted the mail: what it says to QUIT must not send it again.
+                with suppress(OSError, smtplib.SMTPException):
+                    server.quit()
         except smtplib.SMTPResponseException as error:
             # The words of a server may repeat what it was sent.
             raise NotDelivered(f"{self.name}: {self.host} answered {error.smtp_code}") from None

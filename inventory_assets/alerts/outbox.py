@@ -85,21 +85,20 @@ class Outbox:
                 in `now` nor here is forgotten without a message.
             notifiers: The names of the notifiers; what others knew is forgotten.
         """
+        open_now = {situation.key: situation for situation in now}
         found: dict[str, Followed] = {}
         for key, before in self.followed.items():
-            if not before.is_open:
+            if key in open_now:
+                found[key] = Followed(open_now.pop(key), known=before.known)
+            elif not before.is_open:
                 found[key] = before
             elif key in ended:
                 found[key] = replace(
                     before, situation=replace(before.situation, text=ended[key]), is_open=False
                 )
-        left_out = 0
-        for situation in now:
-            old = self.followed.get(situation.key)
-            if old is None and len(found) >= MAX_OPEN:
-                left_out += 1
-            else:
-                found[situation.key] = Followed(situation, known=old.known if old else {})
+        left_out = max(0, len(open_now) - max(0, MAX_OPEN - len(found)))
+        for situation in [*open_now.values()][: len(open_now) - left_out]:
+            found[situation.key] = Followed(situation)
         kept = {}
         for key, each in found.items():
             known = {name: mark for name, mark in each.known.items() if name in notifiers}
@@ -108,7 +107,7 @@ class Outbox:
         return Outbox(kept, left_out)
 
     def pending(self, notifiers: Sequence[str]) -> Iterator[Due]:
-        """What is to be delivered, the oldest first."""
+        """What is to be delivered: the oldest first, and last what was refused before."""
         for key, each in self.followed.items():
             for name in notifiers:
                 state = each.due(name)
@@ -119,6 +118,14 @@ class Outbox:
         """The state after a delivery."""
         after = self.followed[due.key].after(due.notifier)
         return replace(self, followed={**self.followed, due.key: after})
+
+    def refused(self, due: Due) -> "Outbox":
+        """The state after a failed delivery: the situation goes behind all others.
+
+        Otherwise a message that its receiver never accepts would keep all others from it.
+        """
+        others = {key: each for key, each in self.followed.items() if key != due.key}
+        return replace(self, followed={**others, due.key: self.followed[due.key]})
 
     @property
     def open_situations(self) -> list[Situation]:

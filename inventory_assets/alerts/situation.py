@@ -13,8 +13,12 @@ NAME_CHARACTERS = 120
 TEXT_CHARACTERS = 600
 """The longest text of a message."""
 
-_QUOTED = re.compile(r"""(?<!\w)(?P<quote>['"])(?:[^'"\\]|\\.|(?!(?P=quote))['"])*(?P=quote)""")
-"""A text as `repr` writes it: within the quotes, no unescaped quote of the same kind."""
+_QUOTED = re.compile(
+    r"""(?<!\w)(?P<quote>['"])(?:[^'"\\]|\\.|(?!(?P=quote))['"])*(?:(?P<end>(?P=quote))|\\?\Z)"""
+)
+"""A text as `repr` writes it: within the quotes, no unescaped quote of the same kind. One that is
+not closed goes on to the end, or each of many quotes would be a start that is searched to the end.
+"""
 
 _UNBROKEN = re.compile(rf"\S{{{NAME_CHARACTERS + 1},}}")
 
@@ -109,11 +113,12 @@ class Message:
 def bounded(text: str) -> str:
     """A text in one printable line, whose names are cut, and which is cut itself."""
     line = printable(" ".join(text.split()))
-    line = _QUOTED.sub(lambda found: _cut_quoted(found[0]), line)
+    line = _QUOTED.sub(_cut_quoted, line)
     line = _UNBROKEN.sub(lambda found: f"{found[0][:NAME_CHARACTERS]}…", line)
     return line if len(line) <= TEXT_CHARACTERS else f"{line[:TEXT_CHARACTERS]}…"
 
 
-def _cut_quoted(text: str) -> str:
-    inner, quote = text[1:-1], text[0]
-    return text if len(inner) <= NAME_CHARACTERS else f"{quote}{inner[:NAME_CHARACTERS]}…{quote}"
+def _cut_quoted(found: re.Match[str]) -> str:
+    quote, end = found["quote"], found["end"] or ""
+    inner = found[0].removeprefix(quote).removesuffix(end)
+    return found[0] if len(inner) <= NAME_CHARACTERS else f"{quote}{inner[:NAME_CHARACTERS]}…{end}"

@@ -10,6 +10,8 @@ from typing import Any
 from inventory_assets.alerts.delivery import SOCKET_SECONDS, NotDelivered
 from inventory_assets.alerts.situation import Message, State
 
+_ZERO_WIDTH_SPACE = "\u200b"
+
 _MARKS = {State.OPEN: "🔴", State.CHANGED: "🟠", State.RESOLVED: "🟢"}
 
 
@@ -62,14 +64,20 @@ class Webhook:
 
 
 def slack_payload(message: Message) -> dict[str, str]:
-    """The body for Slack: text in its markup, in which nothing mentions people or opens links."""
-    text = f"{_MARKS[message.state]} *{_escaped(message.title)}*\n{_escaped(message.text)}"
+    """The body for Slack and what is compatible with it: text in which nothing mentions people."""
+    title, sentence = (_without_mentions(_escaped(each)) for each in (message.title, message.text))
+    text = f"{_MARKS[message.state]} *{title}*\n{sentence}"
     return {"text": f"{text}\n<{_escaped(message.url)}|open>" if message.url else text}
 
 
 def _escaped(text: str) -> str:
     # https://docs.slack.dev/messaging/formatting-message-text#escaping
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _without_mentions(text: str) -> str:
+    # In Mattermost and Rocket.Chat, a plain `@channel` or `@all` calls everybody.
+    return text.replace("@", f"@{_ZERO_WIDTH_SPACE}")
 
 
 def _words(error: Exception) -> str:

@@ -122,6 +122,7 @@ def _deliver(
             deliver(by_name[due.notifier], Message(source, due.state, due.situation, url), left)
         except NotDelivered as error:
             problems[due.notifier] = str(error)
+            outbox = outbox.refused(due)
         else:
             outbox, told = outbox.delivered(due), told + 1
     return outbox, told, list(problems.values())

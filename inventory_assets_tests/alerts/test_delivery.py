@@ -193,6 +193,12 @@ def test_a_server_that_refuses_is_an_error_without_its_words(
     assert_no_secret(caught.value)
 
 
+def test_a_server_that_accepts_a_mail_and_is_rude_at_the_end_is_no_error() -> None:
+    with SmtpServer(refuses={"QUIT": "421 too many connections"}) as server:
+        deliver(mail(server.port), MESSAGE)
+    assert len(server.received) == 1
+
+
 def test_a_mail_server_that_is_not_there_is_an_error() -> None:
     with SmtpServer() as server:
         port = server.port

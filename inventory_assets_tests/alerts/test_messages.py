@@ -3,6 +3,7 @@
 import json
 from email import message_from_bytes, policy
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -46,6 +47,12 @@ def _repeats(shown: str) -> bool:
     return len(set(shown)) <= 2
 
 
+def test_a_name_whose_quote_is_not_closed_is_cut_and_many_of_them_take_no_time() -> None:
+    shown = bounded("it says 'a name " + "of words " * 50).removeprefix("it says '")
+    assert len(shown) == NAME_CHARACTERS + 1
+    bounded("\\'" * 100_000)  # took minutes when each quote was searched to the end
+
+
 @given(keys)
 def test_no_text_without_spaces_is_long(key: str) -> None:
     words = bounded(f"no object {key} here").split(" ")
@@ -62,6 +69,14 @@ def test_slack_reads_no_markup_in_a_message(key: str) -> None:
     text = slack_payload(message(f"{key}<!channel> & <https://evil.example|click>"))["text"]
     assert "<" not in text
     assert ">" not in text
+
+
+@pytest.mark.parametrize("mention", ["@channel", "@all", "@here", "@ada"])
+def test_what_is_compatible_with_slack_sees_no_mention(mention: str) -> None:
+    url = "https://ui.example/@ada"
+    text = slack_payload(message(f"shard 'a {mention}/' failed", url=url))["text"]
+    assert mention not in text.replace(url, "")
+    assert f"<{url}|open>" in text
 
 
 def test_slack_gets_a_title_a_text_and_a_link() -> None:

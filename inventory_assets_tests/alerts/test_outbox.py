@@ -79,6 +79,15 @@ def test_a_bounded_number_of_situations_is_followed_and_the_others_are_counted()
     assert (len(outbox.followed), outbox.left_out) == (MAX_OPEN, 7)
 
 
+def test_a_message_that_is_never_accepted_keeps_no_other_message_back() -> None:
+    outbox = Outbox()
+    for _ in range(2):
+        outbox = outbox.updated([situation("a"), situation("b")], {}, ["mail"])
+        first = next(outbox.pending(["mail"]))
+        outbox = outbox.refused(first) if first.key == "a" else outbox.delivered(first)
+    assert [due.key for due in outbox.pending(["mail"])] == ["a"]
+
+
 looks = st.tuples(
     st.dictionaries(st.sampled_from("abc"), st.sampled_from(["bad", "worse"])),
     st.lists(st.booleans(), min_size=12, max_size=12),
