@@ -37,7 +37,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
     require_parts,
 )
-from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.manifest.snapshot import Snapshot, files_that_differ
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
 from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import Layout
@@ -47,6 +47,9 @@ LOG = logging.getLogger(__name__)
 
 MAX_REASON = 500
 """The longest reason of a release, in characters."""
+
+MAX_NAME = 100
+"""The longest name of a person in a record, in characters; a longer one is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,21 @@ class Outcome:
 def begin_date(store: Store, layout: Layout, day: date, now: datetime) -> DateVersion:
     """The state of a date, before its snapshots are read.
 
-    A release that was recorded, but whose publication was interrupted, is finished first.
+    A release that was recorded, but whose publication was interrupted, is finished first. If a part
+    of the released manifest is lost, it cannot be, and the date is judged anew.
     """
-    _finish_release(store, layout, day, now)
+    record = _record(store, layout, day)
+    released = record.released if record else None
+    lost = files_that_differ(store, released.parts) if released else []
+    if lost:
+        LOG.warning(
+            "%s: the released manifest cannot be published, as %s is missing or was altered; the "
+            "date is judged anew",
+            day,
+            store.where(lost[0]),
+        )
+    elif released:
+        _finish_release(store, layout, day, now)
     return DateVersion(manifest_etag(store, layout, day), store.etag(layout.held(day)))
 
 
@@ -174,7 +189,8 @@ def release_date(
     if held is None:
         raise NotHeld(_why_not_held(store, layout, day))
     [manifest] = held.manifest
-    release = Release(manifest.identity, now(), by, reason, tuple(held.sentences))
+    name = printable(by.strip())[:MAX_NAME]
+    release = Release(manifest.identity, now(), name, reason, tuple(held.sentences))
     record = replace(held, changed_at=now(), releases=(*held.releases, release))
     commit(store, HELD.file(layout.held(day), record), etag)
     released = _finish_release(store, layout, day, now())

@@ -19,6 +19,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     publish_manifest,
     read_manifest,
 )
+from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets_tests.inventory.gate.gated_dates import (
@@ -76,6 +77,21 @@ def test_a_release_that_is_killed_is_finished_by_the_next_run_or_release(
     assert found is not None
     assert found.release is not None
     assert replace(found, release=None) == held.manifest
+
+
+@pytest.mark.parametrize("change", [quick, failing])
+def test_a_killed_release_whose_parts_are_lost_does_not_block_the_date(
+    store: LocalStore, change: Callable[[Snapshot], Snapshot]
+) -> None:
+    held = materialize(store, "abc", change=failing)
+    with pytest.raises(Killed):  # with its decision on record
+        release(interrupted(store, 1, die))
+    store.path(held.manifest.parts[0].key).unlink()
+    outcome = materialize(store, "abcd", change=change)
+    assert outcome.is_held == (change is failing)
+    if outcome.is_held:
+        release(store)
+    assert published_keys(store, DAY) == "abcd"
 
 
 def test_a_release_that_was_overtaken_by_a_publication_is_an_error_and_undoes_nothing(

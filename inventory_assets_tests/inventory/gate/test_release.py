@@ -6,6 +6,7 @@ import pytest
 
 from inventory_assets.inventory.errors import CorruptRecord, NotHeld
 from inventory_assets.inventory.gate.held_date import HELD, held_dates, read_held
+from inventory_assets.inventory.gate.publication import MAX_NAME, release_date
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.inventory.gate.gated_dates import (
@@ -17,7 +18,7 @@ from inventory_assets_tests.inventory.gate.gated_dates import (
     quick,
     release,
 )
-from inventory_assets_tests.inventory.samples import DAY, LAYOUT
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
 
 
 def test_a_release_publishes_what_was_held_with_who_when_and_why(store: LocalStore) -> None:
@@ -81,6 +82,14 @@ def test_a_reason_cannot_hide_characters(store: LocalStore) -> None:
     released = release(store, because="fine\x1b[2J\u202e")
     assert released.release is not None
     assert released.release.because == "fine\\x1b[2J\\u202e"
+
+
+def test_a_name_cannot_hide_characters_and_is_cut(store: LocalStore) -> None:
+    materialize(store, "abc", change=failing)
+    by = "ada\x1b[2J" + "x" * 200
+    released = release_date(store, LAYOUT, DAY, by, BECAUSE, lambda: NOW)
+    assert released.release is not None
+    assert released.release.released_by == ("ada\\x1b[2J" + "x" * 200)[:MAX_NAME]
 
 
 def test_a_damaged_record_of_a_hold_is_an_error_with_a_way_out(store: LocalStore) -> None:
