@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from inventory_assets.cli.inventory_argument import is_path, open_manifest
+from inventory_assets.cli.inventory_argument import is_path, open_source
 from inventory_assets.cli.output import print_json
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import InventoryNotFound
@@ -54,10 +54,14 @@ def _explain(options: argparse.Namespace) -> int:
             f"{options.inventory} is a path, and only the dates of a source have run records; "
             "name a source of the configuration"
         )
-    _, store, layout, manifest = open_manifest(options.inventory)
-    (_explain_date if options.shard is None else _explain_shard)(
-        options, store, layout, manifest.day
-    )
+    from inventory_assets.inventory.gate.held_date import read_held
+    from inventory_assets.inventory.query.published_inventory import published_manifest
+
+    _, store, layout, day = open_source(options.inventory)
+    # A held date has run records, and may be held for what they explain.
+    if day is None or read_held(store, layout, day) is None:
+        day = published_manifest(store, layout, day).day
+    (_explain_date if options.shard is None else _explain_shard)(options, store, layout, day)
     return 0
 
 

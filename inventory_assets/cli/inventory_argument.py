@@ -58,15 +58,26 @@ def open_manifest(address: str) -> "tuple[Source, Store, Layout, Manifest]":
         ConfigError: The configuration is invalid.
         StoreError: The store of the results cannot be read.
     """
-    from inventory_assets.config import load_config
     from inventory_assets.inventory.query.published_inventory import published_manifest
+
+    source, store, layout, day = open_source(address)
+    return source, store, layout, published_manifest(store, layout, day)
+
+
+def open_source(address: str) -> "tuple[Source, Store, Layout, date | None]":
+    """The source that an address names, its store and layout, and the date; None for the newest.
+
+    Raises:
+        InventoryNotFound: There is no source of that name, or the date is malformed.
+        ConfigError: The configuration is invalid.
+    """
+    from inventory_assets.config import load_config
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.wiring import open_results
 
     config = load_config()
     source, day = source_and_day(config, address)
-    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
-    return source, store, layout, published_manifest(store, layout, day)
+    return source, open_results(config.store), Layout(source.bucket, source.folder_name), day
 
 
 def is_path(address: str) -> bool:

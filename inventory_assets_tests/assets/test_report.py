@@ -10,6 +10,7 @@ from inventory_assets.inventory.report.date_report import ReportPrices, collect
 from inventory_assets.inventory.report.report_data import ReportData
 from inventory_assets.wiring import usage_pricing
 from inventory_assets_tests.assets.test_automation import Daemon
+from inventory_assets_tests.assets.test_gate import list_badly
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,
@@ -65,6 +66,16 @@ def test_a_page_is_published_beside_the_manifest(two_days: World, buckets: Bucke
     assert f'<data value="{len(buckets.keys["memory"])}">' in page
     assert f"since {YESTERDAY}" in page
     assert "<script" not in page
+
+
+def test_the_page_of_a_published_date_shows_no_run_of_what_is_held(
+    two_days: World, buckets: Buckets
+) -> None:
+    assert collected(two_days).run is not None
+    buckets.keys["memory"].add("held/1")
+    list_badly(two_days)
+    assert not two_days.run("inventory_manifest", DAY).success
+    assert collected(two_days).run is None
 
 
 def test_what_the_page_shows_agrees_with_the_manifest(two_days: World) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from inventory_assets.inventory.gate.held_date import HELD, HeldDate
 from inventory_assets.inventory.manifest.manifest_merge import required_manifest
 from inventory_assets.inventory.runs.date_run import publish_date_run
 from inventory_assets.inventory.runs.shard_run import publish_shard_run
+from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import NO_ETAG
 from inventory_assets_tests.cli.conftest import Outcome
 from inventory_assets_tests.inventory.runs.samples import figures, shard_run
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
@@ -105,3 +108,18 @@ def test_a_path_is_refused(run: Run) -> None:
     outcome = run("explain", "./listing")
     assert outcome.code == 1
     assert "is a path" in outcome.error
+
+
+@pytest.mark.usefixtures("with_runs")
+def test_a_held_date_is_explained_although_it_is_not_published(run: Run, published: Path) -> None:
+    store, day = LocalStore(published / "store"), DAY + timedelta(days=5)
+    manifest = replace(required_manifest(store, LAYOUT, DAY), day=day)
+    assert run("explain", f"source@{day}").code != 0
+    record = HeldDate(day, NOW, NOW, NO_ETAG, (), (manifest,))
+    publish(store, HELD.file(LAYOUT.held(day), record))
+    publish_shard_run(store, LAYOUT, replace(shard_run("a/"), day=day))
+    publish_date_run(store, LAYOUT, manifest, NOW)
+    for arguments in ((), ("--shard", "a/")):
+        outcome = run("explain", f"source@{day}", *arguments)
+        assert outcome.code == 0
+        assert SENTENCE in outcome.output.decode()

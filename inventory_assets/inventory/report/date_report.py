@@ -161,13 +161,16 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
         prices=prices.label if prices else "",
         notes=[*_gate_notes(store, layout, manifest), *_notes(hygiene)],
         current=current_total(prefixes),
-        run=_run(store, layout, day),
+        run=_run(store, layout, manifest),
     )
 
 
-def _run(store: Store, layout: Layout, day: date) -> RunSection | None:
-    run = read_date_run(store, layout, day)
-    return run_section(run, regressions_of(store, layout, run)) if run else None
+def _run(store: Store, layout: Layout, manifest: Manifest) -> RunSection | None:
+    """How the date was listed; None if the run record is of another content, such as a held one."""
+    run = read_date_run(store, layout, manifest.day)
+    if run is None or run.manifest_identity != manifest.identity:
+        return None
+    return run_section(run, regressions_of(store, layout, run))
 
 
 def publish_report(
