@@ -4,6 +4,7 @@ The state is the cursor of a sensor. A message is told at least once to each not
 not be delivered stays in the state and is tried again at the next tick.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,8 @@ from pydantic import TypeAdapter
 from inventory_assets.alerts.situation import Situation, State
 
 MAX_OPEN = 50
-"""Situations that are followed at a time; more are only counted, so that a cursor is bounded."""
+"""Situations of a kind that are followed at a time; more are only counted, so that a cursor is
+bounded. Many failed runs leave room for a held date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,14 @@ class Outbox:
                 found[key] = replace(
                     before, situation=replace(before.situation, text=ended[key]), is_open=False
                 )
-        left_out = max(0, len(open_now) - max(0, MAX_OPEN - len(found)))
-        for situation in [*open_now.values()][: len(open_now) - left_out]:
-            found[situation.key] = Followed(situation)
+        counts = Counter(each.situation.kind for each in found.values())
+        left_out = 0
+        for key, situation in open_now.items():
+            if counts[situation.kind] >= MAX_OPEN:
+                left_out += 1
+            else:
+                counts[situation.kind] += 1
+                found[key] = Followed(situation)
         kept = {}
         for key, each in found.items():
             known = {name: mark for name, mark in each.known.items() if name in notifiers}

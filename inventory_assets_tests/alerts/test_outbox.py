@@ -79,6 +79,15 @@ def test_a_bounded_number_of_situations_is_followed_and_the_others_are_counted()
     assert (len(outbox.followed), outbox.left_out) == (MAX_OPEN, 7)
 
 
+def test_many_situations_of_a_kind_leave_room_for_those_of_another() -> None:
+    many = [situation(str(number)) for number in range(MAX_OPEN + 7)]
+    outbox = Outbox().updated(many, {}, WHO)
+    held = Situation("held", Kind.HELD_DATE, "held")
+    outbox = outbox.updated([*many, held], {}, WHO)
+    assert "held" in outbox.followed
+    assert outbox.left_out == 7
+
+
 def test_a_message_that_is_never_accepted_keeps_no_other_message_back() -> None:
     outbox = Outbox()
     for _ in range(2):
