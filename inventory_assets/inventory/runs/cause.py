@@ -114,9 +114,10 @@ def _proof(figures: RunFigures, by_cause: Mapping[Cause, float], cause: Cause) -
             )
         case Cause.THROTTLING:
             count = figures.faults.get("throttled", 0)
+            how_many = f"{count:,} of {figures.requests:,} requests" if count else "other shards"
             return (
                 f"for {often} requests waited after 503 SlowDown, or fewer were sent because of "
-                f"it; {count:,} of {figures.requests:,} requests were throttled"
+                f"it; {how_many} were throttled"
             )
         case Cause.ERRORS:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in figures.faults.items())

@@ -3,9 +3,10 @@
 import pytest
 
 from inventory_assets.inventory.runs.cause import Cause, limiting_cause
-from inventory_assets.inventory.runs.figures import MAX_BUCKETS
+from inventory_assets.inventory.runs.figures import MAX_BUCKETS, TimeSpent
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets_tests.fakes.limited_store import StoreLimits
+from inventory_assets_tests.inventory.runs.samples import figures
 from inventory_assets_tests.inventory.runs.simulated_runs import SERIAL, Situation, simulated_run
 
 SITUATIONS = {
@@ -64,10 +65,19 @@ SITUATIONS = {
 
 @pytest.mark.parametrize(("situation", "cause"), SITUATIONS.values(), ids=SITUATIONS)
 def test_the_cause_is_what_was_injected(situation: Situation, cause: Cause) -> None:
-    figures = simulated_run(situation)
-    found = limiting_cause(figures)
+    run = simulated_run(situation)
+    found = limiting_cause(run)
     assert found.cause is cause, found.sentence
     if cause is not Cause.NOTHING:
         assert found.share > 0.4
-    assert figures.spent.total == pytest.approx(figures.seconds, rel=0.02, abs=0.02)
-    assert len(figures.timeline.requests) <= MAX_BUCKETS
+    assert run.spent.total == pytest.approx(run.seconds, rel=0.02, abs=0.02)
+    assert len(run.timeline.requests) <= MAX_BUCKETS
+
+
+def test_a_shard_that_waited_for_the_throttling_of_others_says_so() -> None:
+    spent = TimeSpent(throttled=20.0)
+    found = limiting_cause(figures(faults={}, spent=spent))
+    assert found.cause is Cause.THROTTLING
+    assert found.sentence.endswith("because of it; other shards were throttled.")
+    found = limiting_cause(figures(faults={"throttled": 2}, spent=spent))
+    assert found.sentence.endswith("; 2 of 12 requests were throttled.")
