@@ -39,6 +39,9 @@ FAILURES_OF_ONE_OBJECT = 8
 SECONDS_BETWEEN_CHECKS = 60.0
 """How often a refusal of HEAD, which has no body to say why, is checked by a listing request."""
 
+REFUSALS_BEFORE_CHECK = 8
+"""After so many refusals in a row, one is checked earlier; after each check, twice as many."""
+
 _RETRYABLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
 _OUTCOMES: dict[TransientError | None, Outcome] = {
     TransientError.THROTTLED: Outcome.THROTTLED,
@@ -128,6 +131,9 @@ class ObjectSender:
         self._outages = OutageLog(bucket_config.display_name)
         self._answers = 0
         self._checked_at: float | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._refusals = 0
+        self._refusals_before_check = REFUSALS_BEFORE_CHECK
 
     async def send(
         self,
@@ -245,13 +251,15 @@ class ObjectSender:
                 self._observer.request_ended(end)
             del error  # its traceback refers to this frame
         self._answers += 1
+        self._refusals, self._refusals_before_check = 0, REFUSALS_BEFORE_CHECK
         return response
 
     async def _adapt(self, error: ErrorResponse, requests: ObjectRequests) -> bool:
         """Adopt what a refusal calls for; return whether the request is worth repeating.
 
         The refusal of a HEAD has no body. So whether the credentials have expired, or the clock is
-        wrong, is asked by a listing request, which every source may send.
+        wrong, is asked by a listing request, which every source may send. All requests that are
+        refused meanwhile wait for its answer: they are refused for the same reason.
 
         Raises:
             S3Error: The endpoint refuses that request, too.
@@ -260,22 +268,51 @@ class ObjectSender:
             return True
         if error.status not in (400, 401, 403) or error.message:
             return False
+        self._refusals += 1
+        if (self._check is None or self._check.done()) and self._is_check_due():
+            self._check = asyncio.create_task(self._check_refusal(requests))
+        if self._check is not None:
+            if not self._check.done():
+                await asyncio.wait([self._check])
+            if not self._check.cancelled():
+                self._check.result()
+        try:
+            _, context = await self._transport.route()
+        except _RETRYABLE:
+            return True  # the repeated request tells that error
+        if context == error.context:
+            return False
+        requests.renew()
+        return True
+
+    def _is_check_due(self) -> bool:
         now = asyncio.get_running_loop().time()
-        if self._checked_at is not None and now - self._checked_at < SECONDS_BETWEEN_CHECKS:
+        is_recent = self._checked_at is not None and now - self._checked_at < SECONDS_BETWEEN_CHECKS
+        if is_recent and self._refusals < self._refusals_before_check:
             return False
         self._checked_at = now
+        return True
+
+    async def _check_refusal(self, requests: ObjectRequests) -> None:
+        """Send a listing request, and adopt what its refusal calls for.
+
+        Raises:
+            S3Error: It is refused for a reason that concerns every object.
+        """
         self.stats.sent()
         query = {"list-type": "2", "max-keys": "1"}
         try:
             response = await self._transport.get(query, bytearray())
         except _RETRYABLE:
-            return False
+            return
+        finally:
+            self._refusals_before_check = 2 * max(self._refusals, REFUSALS_BEFORE_CHECK)
         if response.status == 200:
-            return False
+            return
         told = ErrorResponse(response)
         if requests.adapt_to_error(told):
-            return True
+            return
         user_error = to_user_error(told, self._bucket_config)
-        if isinstance(user_error, AccessDenied) or classify(told) is not None:
-            return False  # the listing may be allowed for some prefixes only
-        raise user_error
+        # The listing may be allowed for some prefixes only.
+        if not isinstance(user_error, AccessDenied) and classify(told) is None:
+            raise user_error

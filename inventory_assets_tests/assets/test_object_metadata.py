@@ -35,6 +35,7 @@ from inventory_assets_tests.assets.world import (
 from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.fakes.object_server import BUCKET, ObjectServer, ServedObject
 from inventory_assets_tests.fakes.otlp_receiver import HttpReceiver
+from inventory_assets_tests.fakes.scripted_server import Answer, Seen, error_document
 
 E_TAG = str(Listed("k").e_tag)
 KEYS = {"a/1", "a/2", "b/1", "root"}
@@ -163,6 +164,52 @@ def test_a_budget_is_of_the_run_and_the_next_run_continues(make: Callable[..., S
     world.pass_day(TODAY)
     assert world.total(world.ask(), "unknown") == 0
     assert world.server.heads.total() == 1
+
+
+def expired_after(server: ObjectServer, heads: int, seen: Seen) -> Answer:
+    """Answers so many requests for objects; then the credentials have expired."""
+    if server.heads.total() < heads:
+        return server.answer(seen)
+    return Answer(400, b"" if seen.method == "HEAD" else error_document("ExpiredToken"))
+
+
+def both_days(world: Served) -> dict[str, str]:
+    """The tags of a run over all shards of yesterday and today, as a backfill has them."""
+    first, last = world.range_tags(YESTERDAY), world.range_tags(TODAY)
+    return {name: (first if name.endswith("start") else last)[name] for name in first}
+
+
+def test_a_run_over_two_dates_asks_for_each_object_once(make: Callable[..., Served]) -> None:
+    world = make()
+    world.pass_day(YESTERDAY)
+    world.put("b/2")
+    world.pass_day(TODAY)
+    outcome = world.run("object_metadata", tags=both_days(world))
+    assert outcome.success, failure_text(outcome)
+    assert world.server.heads == dict.fromkeys(world.keys, 1)
+    assert world.total(outcome, "requests") == 5
+
+
+def test_a_budget_holds_in_a_run_over_two_dates(make: Callable[..., Served]) -> None:
+    world = make(Metadata(max_requests=4))
+    world.pass_day(YESTERDAY)
+    world.put("b/2")
+    world.pass_day(TODAY)
+    outcome = world.run("object_metadata", tags=both_days(world))
+    assert outcome.success, failure_text(outcome)
+    assert world.server.heads.total() == 4
+
+
+def test_a_run_over_two_dates_continues_one_that_ended_early(make: Callable[..., Served]) -> None:
+    world = make()
+    world.pass_day(YESTERDAY)
+    world.pass_day(TODAY)
+    world.server.answering = partial(expired_after, world.server, 2)
+    assert not world.run("object_metadata", tags=both_days(world)).success
+    world.server.answering = world.server.answer
+    outcome = world.run("object_metadata", tags=both_days(world))
+    assert outcome.success, failure_text(outcome)
+    assert len(materializations(outcome)) == 2 * len(world.shard_keys)
 
 
 def test_a_missing_permission_is_told_once_with_the_policy(make: Callable[..., Served]) -> None:

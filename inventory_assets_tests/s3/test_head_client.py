@@ -290,6 +290,78 @@ def test_a_wrong_clock_is_corrected_although_a_head_has_no_body(server: ObjectSe
     assert read_one(server).error is None
 
 
+def ends_of(client: HeadClient, keys: Sequence[str]) -> list[ObjectAnswer | BaseException]:
+    """Ask for objects, each in a task of its own; the answer or the error of each."""
+
+    async def one(key: str) -> ObjectAnswer:
+        reader = client.reader()
+        try:
+            return await reader.read(key, None, "e")
+        finally:
+            reader.close()
+
+    async def run() -> list[ObjectAnswer | BaseException]:
+        return await asyncio.gather(*map(one, keys), return_exceptions=True)
+
+    try:
+        return asyncio.run(run())
+    finally:
+        client.close()
+
+
+def test_a_wrong_clock_is_corrected_for_all_requests_in_flight(server: ObjectServer) -> None:
+    keys = [f"k{number}" for number in range(40)]
+    for key in keys:
+        server.objects[key, None] = ServedObject("e")
+    good = server.answer
+
+    def reply(seen: Seen) -> Answer:
+        if seen.headers["x-amz-date"].startswith("20300101"):
+            return good(seen)
+        body = b"" if seen.method == "HEAD" else error_document("RequestTimeTooSkewed")
+        return Answer(403, body, {"Date": "Tue, 01 Jan 2030 00:00:00 GMT"})
+
+    server.answering = reply
+    ends = ends_of(HeadClient(server.config(40), QUICK), keys)
+    assert [end.error for end in ends if isinstance(end, ObjectAnswer)] == [None] * 40
+
+
+def test_expired_credentials_are_not_taken_for_refusals_of_the_objects_in_flight(
+    server: ObjectServer,
+) -> None:
+    keys = [f"k{number}" for number in range(40)]
+
+    def expired(seen: Seen) -> Answer:
+        return Answer(400, b"" if seen.method == "HEAD" else error_document("ExpiredToken"))
+
+    server.answering = expired
+    client = HeadClient(server.config(40), QUICK)
+    assert {type(end) for end in ends_of(client, keys)} == {CredentialsRefused}
+
+
+def test_credentials_that_expire_after_a_refusal_was_checked_are_noticed_soon(
+    server: ObjectServer,
+) -> None:
+    server.objects["k", None] = ServedObject("e", status=400)
+    good = server.answer
+
+    def expire(seen: Seen) -> Answer:
+        if server.heads["k"] < 2:
+            return good(seen)
+        return Answer(400, b"" if seen.method == "HEAD" else error_document("ExpiredToken"))
+
+    server.answering = expire
+    with pytest.raises(CredentialsRefused, match="expired"):
+        read(HeadClient(server.config(), QUICK), [("k", None, "e")] * 20)
+
+
+def test_many_refusals_in_a_row_are_checked_a_few_times(server: ObjectServer) -> None:
+    server.objects["k", None] = ServedObject("e", status=400)
+    answers = read(HeadClient(server.config(), QUICK), [("k", None, "e")] * 200)
+    assert {each.error for each in answers} == {ObjectError.REFUSED}
+    assert sum(seen.method == "GET" for seen in server.seen) == 5  # 1, 16, 32, 64, 128
+
+
 def test_the_limit_holds_and_a_cancelled_client_ends_its_requests(server: ObjectServer) -> None:
     server.objects["k", None] = ServedObject("e")
     under_way: set[int] = set()

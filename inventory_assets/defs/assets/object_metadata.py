@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import date
 
 import dagster as dg
 
@@ -94,6 +95,7 @@ class _Run:
         self._budget = RequestBudget(options.max_requests, client.requests_per_object)
         self._records: list[ShardMetadata] = []
         self._failures: dict[str, InventoryError] = {}
+        self._split = work.assets.partitions.split
         self._plans = self._plan(partition_keys)
 
     def _plan(self, partition_keys: Sequence[str]) -> Mapping[str, ShardPlan]:
@@ -101,16 +103,19 @@ class _Run:
         plans: dict[str, ShardPlan] = {}
         for partition_key in partition_keys:
             try:
-                plans[partition_key] = self._collector.plan(_snapshot(self._work, partition_key))
+                day, shard_key = self._split(partition_key)
+                plans[partition_key] = self._collector.plan(_snapshot(self._work, day, shard_key))
             except InventoryError as error:
                 self._failures[partition_key] = error
         try:
             if self._collector.are_mended([*plans.values()], self._budget):
                 plans = {key: plan.with_errors_again() for key, plan in plans.items()}
-        except S3Error as error:
+            if self._budget.limit is not None:
+                # What is asked for an earlier date is carried to the next one of the shard.
+                newest = {self._split(key)[1]: plans[key] for key in sorted(plans)}
+                self._budget.plan(self._collector.unanswered([*newest.values()]))
+        except InventoryError as error:
             raise ExpectedFailure(str(error)) from None
-        if self._budget.limit is not None:
-            self._budget.plan(self._collector.unanswered([*plans.values()]))
         return plans
 
     def collect(self, partition_key: str) -> ShardMetadata:
@@ -122,7 +127,7 @@ class _Run:
         """
         if partition_key in self._failures:
             raise self._failures[partition_key]
-        plan = self._plans[partition_key]
+        plan = self._current(self._plans[partition_key])
         try:
             record = self._collector.collect(plan, self._budget)
         except S3Error as error:
@@ -130,11 +135,18 @@ class _Run:
             raise ExpectedFailure(
                 f"{partition_key}: {error}; the answers so far are kept for the next run"
             ) from None
+        self._records.append(record)
         violations = violations_of(self._work.store, record, plan.snapshot)
         if violations:
             raise InventoryError("; ".join(violations))
-        self._records.append(record)
         return record
+
+    def _current(self, plan: ShardPlan) -> ShardPlan:
+        """A plan, made anew if this run has collected another date since, which is carried."""
+        if all(record.day == plan.snapshot.day for record in self._records):
+            return plan
+        renewed = self._collector.plan(plan.snapshot)
+        return renewed.with_errors_again() if plan.rule.errors_again else renewed
 
     def warnings(self) -> Iterator[str]:
         """What a reader of the run's log should know of its end."""
@@ -158,8 +170,7 @@ def _options(assets: SourceAssets) -> Metadata:
     return assets.source.metadata or Metadata()
 
 
-def _snapshot(work: SourceContext, partition_key: str) -> Snapshot:
-    day, shard_key = work.assets.partitions.split(partition_key)
+def _snapshot(work: SourceContext, day: date, shard_key: str) -> Snapshot:
     snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
     if snapshot is None:
         raise ManifestIncomplete("nothing was listed; materialize object_listing for it first")

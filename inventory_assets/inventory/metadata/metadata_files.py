@@ -17,7 +17,7 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.metadata.schema import METADATA_SCHEMA
 from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.storage.encodings import Encodings
-from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.layout import FileKind, Layout, parse_path, path_in_source
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import unmarked_key
 
@@ -203,8 +203,10 @@ def read_metadata_rows(store: Store, key: str, columns: Sequence[str]) -> Iterat
 
 def damaged(store: Store, key: str, cause: Exception | str) -> CorruptRecord:
     """The error for a file that is missing or damaged."""
+    parsed = parse_path(path_in_source(key))
+    is_named = parsed is None or parsed.kind is not FileKind.FETCHED_METADATA
+    what = "the records of metadata that name it (metadata/dt=DATE/)" if is_named else "it"
     return CorruptRecord(
-        f"{store.where(key)} is missing or damaged ({cause}); remove the records of metadata that "
-        "name it (metadata/dt=DATE/), then materialize object_metadata again, which asks for its "
-        "objects again"
+        f"{store.where(key)} is missing or damaged ({cause}); remove {what}, then materialize "
+        "object_metadata again, which asks for its objects again"
     )

@@ -132,7 +132,7 @@ class ShardCollector:
         needed = {part.key for part in snapshot.parts}
         shared = {
             part.part: part
-            for record in known
+            for record in reversed(known)  # of a part that several have, the newest counts
             if record.with_tags or not rule.with_tags
             for part in record.parts
             if part.part in needed and not (part.unknown or part.again)

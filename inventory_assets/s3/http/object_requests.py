@@ -57,12 +57,15 @@ class ObjectRequests:
         self._transport = transport
         self._headers = headers
         self._prepared: _Prepared | None = None
-        self._queries: dict[str, str] = {}
 
     def adapt_to_error(self, error_response: ErrorResponse) -> bool:
         """Adopt what an error response calls for, as `Transport.adapt_to_error` does."""
-        self._prepared = None
+        self.renew()
         return self._transport.adapt_to_error(error_response)
+
+    def renew(self) -> None:
+        """Prepare anew, as the endpoint, the clock or the credentials have changed."""
+        self._prepared = None
 
     @property
     def current(self) -> _Prepared | None:

@@ -2,14 +2,17 @@ from contextlib import closing
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.metadata.known_rows import KnownRows, SortedFile, key_bounds
 from inventory_assets.inventory.metadata.metadata_files import metadata_writer
 from inventory_assets.inventory.metadata.schema import IDENTITY_COLUMNS, METADATA_SCHEMA
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets_tests.inventory.samples import LAYOUT
 
 Row = dict[str, Any]
 IDENTITIES = pa.schema([METADATA_SCHEMA.field(name) for name in IDENTITY_COLUMNS])
@@ -65,3 +68,18 @@ def test_a_record_has_the_row_of_the_first_file_that_knows_it(
                 expected.get(identity(row)) for row in some
             ]
             assert found.select(IDENTITY_COLUMNS) == pa.Table.from_pylist(some, schema=IDENTITIES)
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        (LAYOUT.metadata_data("1"), r"remove the records of metadata that name it"),
+        (LAYOUT.fetched("1"), r"; remove it, then"),
+    ],
+)
+def test_the_error_of_a_damaged_file_says_what_to_remove(
+    store: LocalStore, key: str, remedy: str
+) -> None:
+    store.publish(key, b"no Parquet")
+    with pytest.raises(CorruptRecord, match=remedy):
+        key_bounds(store, key)

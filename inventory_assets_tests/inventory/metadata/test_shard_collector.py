@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from inventory_assets.inventory.metadata import fetch_log
+from inventory_assets.inventory.metadata.shard_collector import ShardCollector
 from inventory_assets.inventory.metadata.shard_metadata import (
     newest_metadata,
     read_metadata,
@@ -152,6 +153,22 @@ def test_of_each_key_the_newest_metadata_is_carried(bucket: Bucket) -> None:
     assert asked(bucket) == []
 
 
+def test_of_a_part_that_several_shards_have_had_the_newest_metadata_is_shared(
+    bucket: Bucket,
+) -> None:
+    bucket.put("a", "a", status=403)
+    bucket.put("x/1", "x")
+    bucket.collect()
+    bucket.pass_night()
+    bucket.server.objects["a", None].status = 200
+    assert bucket.collect(Shard("", ("x/",))).errors == {}
+    bucket.pass_night()
+    with closing(HeadClient(bucket.server.config())) as client:
+        collector = ShardCollector(client, bucket.store, LAYOUT, lambda: noon(bucket.day))
+        plan = collector.plan(bucket.snapshot())
+    assert [part.errors for part in plan.shared.values()] == [{}, {}]
+
+
 def test_with_a_budget_the_newest_objects_are_asked_for_first(bucket: Bucket) -> None:
     hours = [*range(10)]
     random.Random(1).shuffle(hours)  # noqa: S311 - a repeatable test
@@ -292,7 +309,8 @@ def test_answers_before_an_outage_are_kept_for_the_next_run(
         before = bucket.server.heads.total()
         bucket.server.answering = _failing_after(bucket, before + chances.randint(1, 30))
         impatient = RetryPolicy(outage_seconds=0.01, base_seconds=0.001, cap_seconds=0.001)
-        client = HeadClient(bucket.server.config(), impatient)
+        # One request in flight: of several, the error of one leaves the others unanswered.
+        client = HeadClient(bucket.server.config(1), impatient)
         with suppress(RetriesExhausted):
             record = bucket.collect(client=client)
         if chances.random() < 0.3:
