@@ -120,6 +120,7 @@ def test_a_manifest_of_the_past_says_so_and_agrees_with_the_bucket(versioned: Wo
         "sample_matches_bucket",
         "records_readable",
         "publish_gate",
+        "listing_speed_steady",
     }
     assert all(check.passed for check in checks.values())
 
