@@ -87,7 +87,7 @@ def test_any_key_may_end_a_page(server: Endpoint, tmp_path: Path, last: str) -> 
 def test_any_key_may_end_a_page_of_versions(
     server: Endpoint, tmp_path: Path, last: str, request: pytest.FixtureRequest
 ) -> None:
-    if SWIFT in request.node.name and "\x01" in last:
+    if "swift" in request.node.name and "\x01" in last:
         pytest.skip("Swift answers 500 to a marker that XML forbids: the listing is refused")
     keys = around(last)
     bucket = versioned(server)
