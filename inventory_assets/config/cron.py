@@ -56,11 +56,14 @@ def last_tick(expression: str, timezone: str, until: datetime) -> datetime | Non
     hours = sorted(_values(hour, range(24), {}), reverse=True)
     days, months = _values(day, range(1, 32), {}), _values(month, range(1, 13), _MONTHS)
     weekdays = {each % 7 for each in _values(weekday, range(8), _WEEKDAYS)}
+    # If both fields are given, either is enough. As Dagster reads them, a field that names all days
+    # is not given if the other one has a `*`.
+    any_day = day in _EVERY or (len(days) == 31 and "*" in weekday)
+    any_weekday = weekday in _EVERY or (len(weekdays) == 7 and "*" in day)
+    is_either = not (any_day or any_weekday)
 
     def is_named(found: date) -> bool:
         on_day, on_weekday = found.day in days, found.isoweekday() % 7 in weekdays
-        # If both fields are given, either is enough.
-        is_either = _EVERY.isdisjoint((day, weekday))
         matches = on_day or on_weekday if is_either else on_day and on_weekday
         return found.month in months and matches
 

@@ -81,6 +81,9 @@ def _ordinary(first: int, last: int) -> st.SearchStrategy[str]:
     ).map(" ".join),
     until=st.integers(1_577_836_800, 1_893_456_000).map(lambda at: datetime.fromtimestamp(at, UTC)),
 )
+@example(cron="* * */2 2 0-6", until=datetime(2020, 1, 1, tzinfo=UTC))
+@example(cron="0 0 1-31 * */2", until=datetime(2020, 1, 1, tzinfo=UTC))
+@example(cron="0 0 3,4 * 0-6", until=datetime(2020, 1, 1, tzinfo=UTC))
 @settings(max_examples=300)
 @pytest.mark.filterwarnings("ignore:Found a cron schedule with an interval")
 def test_the_last_tick_is_that_of_dagster(cron: str, until: datetime) -> None:
