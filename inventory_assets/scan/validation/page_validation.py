@@ -191,8 +191,8 @@ def following_token(token: str | None, request: PageRequest, display_name: str) 
     """
     if token is None:
         raise ListingStuck(
-            f"{display_name}: a page of {request.prefix!r} says neither that it is the last nor "
-            "where the listing goes on"
+            f"{display_name}: a page of {request.prefix!r} says that more pages follow, but has no "
+            "token to request them"
         )
     if token == request.token:
         raise ListingStuck(f"{display_name}: the store repeats the continuation token {token!r}")
