@@ -7,11 +7,7 @@ Transient errors (throttling, server errors, timeouts, resets, damaged bodies) a
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from http.client import HTTPException
 from typing import Protocol, TypeVar
-
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.activity import ActivityMeter
@@ -29,7 +25,6 @@ from inventory_assets.s3.error_classification import (
     versions_unsupported,
 )
 from inventory_assets.s3.errors import (
-    MalformedResponse,
     MisplacedResponse,
     RetriesExhausted,
     TransientError,
@@ -41,18 +36,18 @@ from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.response_echo import contradiction
-from inventory_assets.s3.retries import Attempts, RetryPolicy, retries_exhausted
+from inventory_assets.s3.retries import (
+    MAX_ADAPTATIONS,
+    OUTCOMES,
+    RETRYABLE,
+    Attempts,
+    RetryPolicy,
+    retries_exhausted,
+)
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 
 _T = TypeVar("_T", Page, RawPage)
 _Reader = Callable[[bytearray], _T | ErrorDocument]
-_RETRYABLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
-_OUTCOMES: dict[TransientError | None, Outcome] = {
-    TransientError.THROTTLED: Outcome.THROTTLED,
-    TransientError.TIMED_OUT: Outcome.TIMED_OUT,
-}
-_MAX_ADAPTATIONS = 4
-"""Maximum immediate repetitions of a request after adapting to an error response."""
 
 
 class PageTransport(Protocol):
@@ -175,12 +170,12 @@ class ListClient:
                 try:
                     found = await self._send_once(request, stats, read, body)
                 except ErrorResponse as error_response:
-                    may_adapt = adaptations < _MAX_ADAPTATIONS
+                    may_adapt = adaptations < MAX_ADAPTATIONS
                     if may_adapt and self._transport.adapt_to_error(error_response):
                         adaptations += 1
                         continue
                     error: Exception = error_response
-                except _RETRYABLE as retryable:
+                except RETRYABLE as retryable:
                     error = retryable
                 else:
                     is_answered = True
@@ -237,9 +232,9 @@ class ListClient:
             found = decoded(response, read)
             self._check_echo(request, response, found)
             outcome = Outcome.SUCCEEDED
-        except (ErrorResponse, *_RETRYABLE) as failure:
+        except (ErrorResponse, *RETRYABLE) as failure:
             error = failure
-            outcome = _OUTCOMES.get(classify(failure), Outcome.FAILED)
+            outcome = OUTCOMES.get(classify(failure), Outcome.FAILED)
             raise
         finally:
             ended_at = clock()

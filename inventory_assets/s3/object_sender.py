@@ -7,10 +7,6 @@ object end the work, with a message that says what to do.
 
 import asyncio
 from collections.abc import Mapping
-from http.client import HTTPException
-
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
 
 from inventory_assets.fast_values import value
 from inventory_assets.s3.bucket_config import BucketConfig
@@ -21,7 +17,6 @@ from inventory_assets.s3.ended_request import ended_request
 from inventory_assets.s3.error_classification import classify, to_user_error
 from inventory_assets.s3.errors import (
     AccessDenied,
-    MalformedResponse,
     RetriesExhausted,
     TransientError,
 )
@@ -31,7 +26,14 @@ from inventory_assets.s3.http.transport import Transport
 from inventory_assets.s3.outages import OutageLog
 from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.s3.retries import Attempts, RetryPolicy, retries_exhausted
+from inventory_assets.s3.retries import (
+    MAX_ADAPTATIONS,
+    OUTCOMES,
+    RETRYABLE,
+    Attempts,
+    RetryPolicy,
+    retries_exhausted,
+)
 
 FAILURES_OF_ONE_OBJECT = 8
 """After so many failures of one request, while others succeed, its object is given up."""
@@ -42,12 +44,9 @@ SECONDS_BETWEEN_CHECKS = 60.0
 REFUSALS_BEFORE_CHECK = 8
 """After so many refusals in a row, one is checked earlier; after each check, twice as many."""
 
-_RETRYABLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
-_OUTCOMES: dict[TransientError | None, Outcome] = {
-    TransientError.THROTTLED: Outcome.THROTTLED,
-    TransientError.TIMED_OUT: Outcome.TIMED_OUT,
-    None: Outcome.SUCCEEDED,  # a refusal is an answer
-}
+_OUTCOMES_OF_OBJECTS = {**OUTCOMES, None: Outcome.SUCCEEDED}
+"""A refusal is an answer: it says something of the object, not of the store."""
+
 _MAY_BE_ONE_OBJECT = frozenset(
     {
         TransientError.SERVER_ERROR,
@@ -56,7 +55,6 @@ _MAY_BE_ONE_OBJECT = frozenset(
         TransientError.MALFORMED,
     }
 )
-_MAX_ADAPTATIONS = 4
 
 
 @value
@@ -151,7 +149,7 @@ class ObjectSender:
         """
         try:
             return SendResult(await self._send_once(lane, requests, operation, key, query), None, 1)
-        except (ErrorResponse, *_RETRYABLE) as error:
+        except (ErrorResponse, *RETRYABLE) as error:
             first = error
         return await self._send_again(first, lane, requests, operation, key, query)
 
@@ -177,7 +175,7 @@ class ObjectSender:
                         action = HEAD_OBJECT.action
                         raise to_user_error(error, self._bucket_config, action) from None
                     is_answered = True
-                    may_adapt = adaptations < _MAX_ADAPTATIONS
+                    may_adapt = adaptations < MAX_ADAPTATIONS
                     if not may_adapt or not await self._adapt(error, requests):
                         return SendResult(None, error, count)
                     adaptations += 1
@@ -194,7 +192,7 @@ class ObjectSender:
                 count += 1
                 try:
                     found = await self._send_once(lane, requests, operation, key, query)
-                except (ErrorResponse, *_RETRYABLE) as another:
+                except (ErrorResponse, *RETRYABLE) as another:
                     error = another
                 else:
                     is_answered = True
@@ -238,9 +236,9 @@ class ObjectSender:
             outcome = Outcome.SUCCEEDED
             if response.status != 200:
                 raise ErrorResponse(response)  # noqa: TRY301 - counted below
-        except (ErrorResponse, *_RETRYABLE) as failure:
+        except (ErrorResponse, *RETRYABLE) as failure:
             error = failure
-            outcome = _OUTCOMES.get(classify(failure), Outcome.FAILED)
+            outcome = _OUTCOMES_OF_OBJECTS.get(classify(failure), Outcome.FAILED)
             raise
         finally:
             ended_at = clock()
@@ -278,7 +276,7 @@ class ObjectSender:
                 self._check.result()
         try:
             _, context = await self._transport.route()
-        except _RETRYABLE:
+        except RETRYABLE:
             return True  # the repeated request tells that error
         if context == error.context:
             return False
@@ -303,7 +301,7 @@ class ObjectSender:
         query = {"list-type": "2", "max-keys": "1"}
         try:
             response = await self._transport.get(query, bytearray())
-        except _RETRYABLE:
+        except RETRYABLE:
             return
         finally:
             self._refusals_before_check = 2 * max(self._refusals, REFUSALS_BEFORE_CHECK)

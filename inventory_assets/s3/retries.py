@@ -4,11 +4,29 @@ Delays have full jitter (https://aws.amazon.com/blogs/architecture/exponential-b
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
+
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.error_classification import one_line
-from inventory_assets.s3.errors import RetriesExhausted, TransientError
+from inventory_assets.s3.errors import MalformedResponse, RetriesExhausted, TransientError
+
+RETRYABLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
+"""The errors of a request that may be transient; `classify` says which are."""
+
+OUTCOMES: Mapping[TransientError | None, Outcome] = {
+    TransientError.THROTTLED: Outcome.THROTTLED,
+    TransientError.TIMED_OUT: Outcome.TIMED_OUT,
+}
+"""What the limiter is told of a request with a transient error; of others, `Outcome.FAILED`."""
+
+MAX_ADAPTATIONS = 4
+"""Maximum immediate repetitions of a request after adapting to an error response."""
 
 _MAX_DOUBLINGS = 60
 """Prevents overflow; such delays are capped anyway."""
