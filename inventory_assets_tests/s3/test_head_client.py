@@ -1,7 +1,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,7 +9,6 @@ import pytest
 from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.errors import (
     AccessDenied,
-    CredentialsRefused,
     MalformedResponse,
     RetriesExhausted,
     TransientError,
@@ -20,37 +19,15 @@ from inventory_assets.s3.request_observer import RequestEnd
 from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.fakes.object_server import ObjectServer, ServedObject
 from inventory_assets_tests.fakes.scripted_server import Answer, Seen, error_document
+from inventory_assets_tests.s3.head_requests import QUICK, read, read_one
 
 pytestmark = pytest.mark.usefixtures("no_aws_environment")
-
-QUICK = RetryPolicy(outage_seconds=5, base_seconds=0.001, cap_seconds=0.002)
 
 
 @pytest.fixture
 def server() -> Iterator[ObjectServer]:
     with ObjectServer() as served:
         yield served
-
-
-def read(client: HeadClient, asked: Sequence[tuple[str, str | None, str]]) -> list[ObjectAnswer]:
-    """Ask for objects, one after the other, in one task."""
-
-    async def run() -> list[ObjectAnswer]:
-        reader = client.reader()
-        try:
-            return [await reader.read(*each) for each in asked]
-        finally:
-            reader.close()
-
-    try:
-        return asyncio.run(run())
-    finally:
-        client.close()
-
-
-def read_one(server: ObjectServer, key: str = "k", e_tag: str = "e") -> ObjectAnswer:
-    (answer,) = read(HeadClient(server.config(), QUICK), [(key, None, e_tag)])
-    return answer
 
 
 def test_the_headers_of_an_object_are_read(server: ObjectServer) -> None:
@@ -262,104 +239,6 @@ def test_an_object_that_always_fails_while_others_succeed_is_given_up(
 
     assert asyncio.run(run()).error is ObjectError.FAILED
     client.close()
-
-
-def test_refused_credentials_are_noticed_although_a_head_has_no_body(
-    server: ObjectServer,
-) -> None:
-    def reply(seen: Seen) -> Answer:
-        return Answer(400) if seen.method == "HEAD" else Answer(400, error_document("ExpiredToken"))
-
-    server.answering = reply
-    with pytest.raises(CredentialsRefused, match="expired"):
-        read(HeadClient(server.config(), QUICK), [("k", None, "e")])
-
-
-def test_a_wrong_clock_is_corrected_although_a_head_has_no_body(server: ObjectServer) -> None:
-    server.objects["k", None] = ServedObject("e")
-    good = server.answer
-    date = "Tue, 01 Jan 2030 00:00:00 GMT"
-
-    def reply(seen: Seen) -> Answer:
-        if seen.headers["x-amz-date"].startswith("20300101"):
-            return good(seen)
-        body = b"" if seen.method == "HEAD" else error_document("RequestTimeTooSkewed")
-        return Answer(403, body, {"Date": date})
-
-    server.answering = reply
-    assert read_one(server).error is None
-
-
-def ends_of(client: HeadClient, keys: Sequence[str]) -> list[ObjectAnswer | BaseException]:
-    """Ask for objects, each in a task of its own; the answer or the error of each."""
-
-    async def one(key: str) -> ObjectAnswer:
-        reader = client.reader()
-        try:
-            return await reader.read(key, None, "e")
-        finally:
-            reader.close()
-
-    async def run() -> list[ObjectAnswer | BaseException]:
-        return await asyncio.gather(*map(one, keys), return_exceptions=True)
-
-    try:
-        return asyncio.run(run())
-    finally:
-        client.close()
-
-
-def test_a_wrong_clock_is_corrected_for_all_requests_in_flight(server: ObjectServer) -> None:
-    keys = [f"k{number}" for number in range(40)]
-    for key in keys:
-        server.objects[key, None] = ServedObject("e")
-    good = server.answer
-
-    def reply(seen: Seen) -> Answer:
-        if seen.headers["x-amz-date"].startswith("20300101"):
-            return good(seen)
-        body = b"" if seen.method == "HEAD" else error_document("RequestTimeTooSkewed")
-        return Answer(403, body, {"Date": "Tue, 01 Jan 2030 00:00:00 GMT"})
-
-    server.answering = reply
-    ends = ends_of(HeadClient(server.config(40), QUICK), keys)
-    assert [end.error for end in ends if isinstance(end, ObjectAnswer)] == [None] * 40
-
-
-def test_expired_credentials_are_not_taken_for_refusals_of_the_objects_in_flight(
-    server: ObjectServer,
-) -> None:
-    keys = [f"k{number}" for number in range(40)]
-
-    def expired(seen: Seen) -> Answer:
-        return Answer(400, b"" if seen.method == "HEAD" else error_document("ExpiredToken"))
-
-    server.answering = expired
-    client = HeadClient(server.config(40), QUICK)
-    assert {type(end) for end in ends_of(client, keys)} == {CredentialsRefused}
-
-
-def test_credentials_that_expire_after_a_refusal_was_checked_are_noticed_soon(
-    server: ObjectServer,
-) -> None:
-    server.objects["k", None] = ServedObject("e", status=400)
-    good = server.answer
-
-    def expire(seen: Seen) -> Answer:
-        if server.heads["k"] < 2:
-            return good(seen)
-        return Answer(400, b"" if seen.method == "HEAD" else error_document("ExpiredToken"))
-
-    server.answering = expire
-    with pytest.raises(CredentialsRefused, match="expired"):
-        read(HeadClient(server.config(), QUICK), [("k", None, "e")] * 20)
-
-
-def test_many_refusals_in_a_row_are_checked_a_few_times(server: ObjectServer) -> None:
-    server.objects["k", None] = ServedObject("e", status=400)
-    answers = read(HeadClient(server.config(), QUICK), [("k", None, "e")] * 200)
-    assert {each.error for each in answers} == {ObjectError.REFUSED}
-    assert sum(seen.method == "GET" for seen in server.seen) == 5  # 1, 16, 32, 64, 128
 
 
 def test_the_limit_holds_and_a_cancelled_client_ends_its_requests(server: ObjectServer) -> None:
