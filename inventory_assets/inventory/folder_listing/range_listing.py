@@ -58,6 +58,7 @@ class Work:
         encodings: The encodings of parts.
         key_order: The order in which the store lists; None to detect it.
         observer: Is told what this process does.
+        folder: The name of the folder of the parts, below that of the bucket.
     """
 
     lister: PageSource
@@ -70,10 +71,11 @@ class Work:
     encodings: Encodings = Encodings.COMPACT
     key_order: KeyOrder | None = None
     observer: ListingObserver = UNOBSERVED
+    folder: str = "list"
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.lister.bucket_config.bucket, "list", self.encodings)
+        return Layout(self.lister.bucket_config.bucket, self.folder, self.encodings)
 
 
 @dataclass(frozen=True, slots=True)
