@@ -41,7 +41,7 @@ from inventory_assets.inventory.storage.claims import boot_clock
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import StartAfter, StoreProfile
 from inventory_assets.scan.engine.parallel_scan import utc_now
-from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread, ScanError
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.prefix_discovery import discover
 from inventory_assets.scan.prefix_search import ShardBounds
@@ -251,8 +251,10 @@ class ListingLifecycle:
         """
         if not isinstance(error, KeysOutOfOrder | NamesMisread):
             return False
-        stats = RequestStats()
-        if not self._corrector.correct({self._work.prefix: error}, stats):
+        stats, is_corrected = RequestStats(), False
+        with suppress(ScanError):
+            is_corrected = self._corrector.correct({self._work.prefix: error}, stats)
+        if not is_corrected:
             return False
         LOG.info("%s; listing the bucket again with other requests", error)
         with suppress(ConflictError):

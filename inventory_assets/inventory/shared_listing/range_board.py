@@ -83,7 +83,7 @@ class RangeBoard:
         names = {name.removesuffix(".json") for name in self._store.list_names(self.folder)}
         records: dict[str, RangeRecord] = {}
         claimable: list[str] = []
-        for name in names - self._results.keys():
+        for name in sorted(names - self._results.keys()):
             key = f"{self.folder}/{name}.json"
             data = self._store.read(key)
             if data is None:  # the listing has just been finished, and its records are removed
@@ -132,7 +132,7 @@ class RangeBoard:
 
     def ask(self, state: BoardState) -> None:
         """Ask the holder with the most pages left for a share, unless one is asked already."""
-        if self._asked in state.records:
+        if self._asked in state.records and self.is_asked(self._asked):
             return
         self.withdraw()
         asked = {*self._store.list_names(self._wanted)}

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from math import isfinite
 
 import pyarrow as pa
 
@@ -148,12 +149,12 @@ class RangeWorker:
             return
         self._estimated = now
         left = scan.pages_left(builder.job)
-        self._keeper.pages_left = None if left == float("inf") else round(left)
+        self._keeper.pages_left = round(left) if isfinite(left) else None
         asked_at = self._keeper.asked_at
         if asked_at is None:
             return
         pages_per_second = builder.rows / MAX_KEYS / max(now - self._began, ESTIMATE_SECONDS)
-        is_worth_it = left >= MIN_SECONDS * pages_per_second
+        is_worth_it = isfinite(left) and left >= MIN_SECONDS * pages_per_second
         if is_worth_it or now - asked_at >= PATIENCE_SECONDS:
             self._give_away(scan, builder.job)
 
