@@ -23,7 +23,8 @@ from dagster._core.storage.runs.schema import RunsTable, RunTagsTable, Snapshots
 from benchmarks.dagster_overhead import bytes_of
 from benchmarks.years_source import Simulated
 from benchmarks.years_tables import Copier, Template, storages
-from inventory_assets.defs.expired_runs import delete_runs, expired_runs
+from inventory_assets.defs.check_results import delete_results, passed_results
+from inventory_assets.defs.expired_runs import delete_runs, expired_runs, partitioned_keys
 from inventory_assets.defs.source.partitions import first_listed_date
 
 DAYS_TO_COLLECT = 3
@@ -81,7 +82,12 @@ def build(simulated: Simulated, postgres: str | None) -> None:
             started = time.perf_counter()
             run_ids = expired_runs(simulated.assets, instance, today, None)
             delete_runs(simulated.assets, instance, run_ids)
-            print(f"collection of {len(run_ids)} runs: {time.perf_counter() - started:.1f} s")
+            results = passed_results(partitioned_keys(simulated.assets), instance, first_listed)
+            delete_results(instance, results)
+            print(
+                f"collection of {len(run_ids)} runs, {len(results)} results of checks: "
+                f"{time.perf_counter() - started:.1f} s"
+            )
             left = counts(instance)
             for name in copied:
                 print(
