@@ -1,5 +1,7 @@
 """A conditional write whose response is lost is recognised as one's own."""
 
+from collections.abc import Callable
+
 import pytest
 
 from inventory_assets.inventory.errors import ClaimLost, ConflictError, StoreError
@@ -99,12 +101,13 @@ def test_a_paused_holder_cannot_complete_ranges_that_were_taken_over() -> None:
     seen = store.data["work/one/ranges/first.json"]
     other = RangeClaim.take(store, "work/one/ranges", "first", seen, "bob")
     assert other is not None
-    for act in (
+    acts: list[Callable[[], None]] = [
         lambda: paused.renew(1),
         lambda: paused.give([KeyRange("5", "9")]),
         lambda: paused.complete(RangeResult()),
         paused.release,
-    ):
+    ]
+    for act in acts:
         before = dict(store.data)
         with pytest.raises(ClaimLost, match="another participant has taken over the ranges first"):
             act()
