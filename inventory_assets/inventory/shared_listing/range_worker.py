@@ -161,6 +161,7 @@ class RangeWorker:
     def _give_away(self, scan: ParallelScan, job: ListingJob) -> None:
         ranges = scan.give_away(job, SHARE)
         if not ranges:
+            self._keeper.asked_at = self._keeper.clock()  # try again only after a while
             return
         LOG.info("giving %s range(s) away, as another participant has none", f"{len(ranges):,}")
         self._keeper.asked_at = None

@@ -14,6 +14,7 @@ from inventory_assets.inventory.errors import (
     InventoryNotFound,
     JoinRefused,
 )
+from inventory_assets.inventory.parts.schema import VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.shared_listing import claim_keeper, completion, range_worker
 from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
@@ -32,6 +33,7 @@ from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
+from inventory_assets_tests.fakes.versioned_s3 import EPOCH, History, VersionedS3
 from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
 
 IMPATIENT = SharingOptions(
@@ -295,6 +297,36 @@ def test_an_unfinished_listing_is_not_read(tmp_path: Path) -> None:
         join(tmp_path, store=MortalStore(tmp_path, Life(30)))
     with pytest.raises(InventoryNotFound, match="is not finished"):
         keys_in(tmp_path)
+
+
+@pytest.mark.parametrize("as_of", [None, 2])
+def test_versions_are_listed_together(tmp_path: Path, as_of: int | None) -> None:
+    history = History()
+    for moment in (1, 2, 3):
+        for key in KEYS[:120]:
+            history.put(key, moment, 10 * moment)
+    versions = Versions(None if as_of is None else EPOCH + timedelta(milliseconds=as_of))
+    with pytest.raises(Killed):
+        join_listing(
+            VersionedS3(history, 10),
+            "",
+            MortalStore(tmp_path, Life(25)),
+            versions=versions,
+            options=PATIENT,
+        )
+    result = join_listing(
+        VersionedS3(history, 10),
+        "",
+        LocalStore(tmp_path),
+        versions=versions,
+        options=IMPATIENT,
+    )
+    found = Dataset.of_shared_listing(LocalStore(tmp_path))
+    assert found.schema == VERSION_RECORD_SCHEMA
+    rows = [row for batch in found.batches(["key", "version_id"]) for row in batch.to_pylist()]
+    expected = [(each.key, each.version_id) for each in history.listed(as_of)]
+    assert [(row["key"], row["version_id"]) for row in rows] == expected
+    assert sum(part.rows for part in result.parts) == len(expected)
 
 
 def test_an_empty_bucket_has_an_empty_result(tmp_path: Path) -> None:
