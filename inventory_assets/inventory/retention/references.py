@@ -18,7 +18,7 @@ from inventory_assets.inventory.storage.record_type import FileType
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.date_usage import USAGE
 
-_TYPES: dict[FileKind, FileType] = {
+RECORD_TYPES: dict[FileKind, FileType] = {
     each.kind: each
     for each in (
         MANIFEST,
@@ -81,7 +81,7 @@ def read_references(store: Store, key: str, kind: FileKind, pool: NamePool) -> R
         CorruptRecord: The record cannot be read, so the files that it names are unknown.
         OtherFormat: It has a format that this version does not read.
     """
-    file_type = _TYPES.get(kind)
+    file_type = RECORD_TYPES.get(kind)
     data = store.read(key) if file_type else None
     if file_type is None or data is None:
         return References(())

@@ -108,6 +108,11 @@ def read_part_table(store: Store, key: str, records: int) -> pa.Table | None:
                 _require_no_newer(found.get(_FORMAT_NAME, b""), store.where(key))
                 return None
             table = file.read(names, use_threads=False)
+    except KeyError:  # it lacks a column of text
+        with open_table(store, key) as file:
+            found = pq.read_metadata(file).metadata or {}
+        _require_no_newer(found.get(_FORMAT_NAME, b""), store.where(key))
+        return None
     except (pa.ArrowException, OSError, ValueError):
         return None
     return table if table.column_names == names else None
