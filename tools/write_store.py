@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,10 @@ def _write_rarer_records(worlds: list[Any], world_type: Any, folder: Path, insta
     record = Checkpoint("0" * 32, now, now, (), 1, 1, {})
     publish(store, CHECKPOINT.file(f"{layout.checkpoints(day)}/a!-x.0-000000.json", record))
     record_retirement(store, layout, Retirement("retired/", day, day - timedelta(days=40)))
-    store.publish(layout.part("0" * 64), b"of no record")
-    write_state(store, layout.part("0" * 64), FOUND, now, NO_ETAG)
+    unnamed = b"of no record"
+    part = layout.part(sha256(unnamed).hexdigest())
+    store.publish(part, unnamed)
+    write_state(store, part, FOUND, now, NO_ETAG)
     fields = world.source.model_dump() | {"name": "held", "versions": False}
     held = world_type(folder, instance, fields)
     held.pass_day(day - timedelta(days=1))
