@@ -176,6 +176,7 @@ def _write_rarer_records(worlds: list[Any], world_type: Any, folder: Path, insta
     try:
         from inventory_assets.inventory.gate import held_date  # noqa: F401
         from inventory_assets.inventory.listing.checkpoint_record import CHECKPOINT, Checkpoint
+        from inventory_assets.inventory.listing.shard_registry import record_prefixes
         from inventory_assets.inventory.listing.shard_retirement import (
             Retirement,
             record_retirement,
@@ -194,6 +195,7 @@ def _write_rarer_records(worlds: list[Any], world_type: Any, folder: Path, insta
     publish(store, SUPERSEDED.file(layout.superseded(day, "0" * 32), manifest))
     record = Checkpoint("0" * 32, now, now, (), 1, 1, {})
     publish(store, CHECKPOINT.file(f"{layout.checkpoints(day)}/a!-x.0-000000.json", record))
+    record_prefixes(store, layout, ["z" * 900 + "/"])
     record_retirement(store, layout, Retirement("retired/", day, day - timedelta(days=40)))
     unnamed = b"of no record"
     part = layout.part(sha256(unnamed).hexdigest())
