@@ -182,7 +182,7 @@ def _write_rarer_records(worlds: list[Any], world_type: Any, folder: Path, insta
             record_retirement,
         )
         from inventory_assets.inventory.manifest.manifest import SUPERSEDED
-        from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+        from inventory_assets.inventory.manifest.manifest_merge import required_manifest
         from inventory_assets.inventory.manifest.snapshot import publish_snapshot, read_snapshots
         from inventory_assets.inventory.retention.tombstone_state import FOUND, write_state
         from inventory_assets.inventory.storage.commit import publish
@@ -191,7 +191,7 @@ def _write_rarer_records(worlds: list[Any], world_type: Any, folder: Path, insta
         return
     world = worlds[0]
     store, layout, day, now = world.store, world.layout, world.day, datetime.now(UTC)
-    manifest = read_manifest(store, layout, day)
+    manifest = required_manifest(store, layout, day)
     publish(store, SUPERSEDED.file(layout.superseded(day, "0" * 32), manifest))
     record = Checkpoint("0" * 32, now, now, (), 1, 1, {})
     publish(store, CHECKPOINT.file(f"{layout.checkpoints(day)}/a!-x.0-000000.json", record))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     )
 
 _LINE_SECONDS = 0.5
-_SHOWN_MISSING = 3
 
 
 def add_migrate_store(commands: Any) -> None:
@@ -59,12 +58,12 @@ def _migrate(options: argparse.Namespace) -> int:
         usage_error(f"--parallel {parallel}: expected 1 to 64")
     places = _store(options.source), _store(options.destination)
     _require_apart(*places)
-    stores = [open_results(place) for place in places]
+    source, destination = (open_results(place) for place in places)
     with (
         tempfile.TemporaryDirectory(prefix="inventory-migration-") as folder,
         FileTable(Path(folder, "files")) as files,
     ):
-        migration = StoreMigration(*stores, files, options.only, parallel)
+        migration = StoreMigration(source, destination, files, options.only, parallel)
         plan = migration.plan()
         print(f"sources: {', '.join(plan.sources)}")
         if options.dry_run:
@@ -86,10 +85,8 @@ def _migrate(options: argparse.Namespace) -> int:
     )
     _say_left_out(plan)
     if progress.missing:
-        shown = ", ".join(progress.missing[:_SHOWN_MISSING])
-        print(
-            f"{len(progress.missing):,} files that records name are missing in the source: {shown}"
-        )
+        shown = ", ".join(progress.examples)
+        print(f"{progress.missing:,} files that records name are missing in the source: {shown}")
     return 0
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -75,7 +76,11 @@ def collect(kept: KeptStore, retention: Retention) -> None:
     for age in (3, 6, 9):
         then = now + timedelta(days=age)
         plan = plan_collection(kept.store, kept.layout("objects"), retention, TODAY, then)
-        execute(kept.store, plan, lambda then=then: then)
+        execute(kept.store, plan, partial(_same, then))
+
+
+def _same(moment: datetime) -> datetime:
+    return moment
 
 
 def test_the_runs_of_the_test_replace_records_that_this_version_wrote(

@@ -34,6 +34,7 @@ PARALLEL = 8
 
 _CHUNK_BYTES = 4 * 2**20
 _DATA_STAGE = 0
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,15 @@ class MigrationProgress:
         present: Files that were there already, and equal.
         gone: Files that were removed from the source meanwhile.
         missing: Data files that records of the source name, and that the source does not have.
+        examples: The keys of the first of them.
     """
 
     copied: int = 0
     bytes: int = 0
     present: int = 0
     gone: int = 0
-    missing: list[str] = field(default_factory=list)
+    missing: int = 0
+    examples: list[str] = field(default_factory=list)
 
     @property
     def files(self) -> int:
@@ -144,7 +147,7 @@ class StoreMigration:
         """The sources of the store, or the only one."""
         found = []
         for bucket in self._source.list_names(""):
-            if bucket.startswith((".", "_")):
+            if bucket.startswith("."):
                 continue
             for name in self._source.list_names(bucket):
                 layout = Layout(bucket, name)
@@ -278,8 +281,13 @@ class StoreMigration:
                     self._copy_file(StoredFile(each, size), self._destination.size(each))
                     self._files.add([(_DATA_STAGE, StoredFile(each, size))])
                 elif self._destination.size(each) is None:
-                    with self._lock:
-                        self.progress.missing.append(each)
+                    self._note_missing(each)
+
+    def _note_missing(self, key: str) -> None:
+        with self._lock:
+            self.progress.missing += 1
+            if len(self.progress.examples) < _EXAMPLES:
+                self.progress.examples.append(key)
 
     def _copy_file(self, file: StoredFile, there: int | None) -> bool | None:
         """Copy a file, or not if it is there and equal; None if it is gone."""

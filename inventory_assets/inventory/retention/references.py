@@ -112,6 +112,6 @@ def require_known_kind(store: Store, layout: Layout, key: str) -> None:
     if key.endswith(".json") and not key.startswith(layout.iceberg("")):
         raise OtherFormat(
             f"{store.where(key)} is of no kind that this version of inventory-assets knows: a "
-            "newer version may have written it, so the files that it needs are unknown and nothing "
-            "is removed; upgrade inventory-assets, or move the file elsewhere if it is your own"
+            "newer version may have written it, so the files that it needs are unknown; upgrade "
+            "inventory-assets, or move the file elsewhere if it is your own"
         )
