@@ -143,12 +143,13 @@ class Versions:
             if have.get(key) != body:
                 self.client.put_object(Bucket=self.bucket, Key=key, Body=body)
 
-    def agree(self, content: dict[str, bytes], changes: dict[str, str]) -> None:
-        """Both read the truth."""
-        for who in ("former", "present"):
-            (read,) = self.run(who, TODAY, "read")
-            assert read["dates"][str(YESTERDAY)]["keys"] == sorted(FIRST), who
-            assert read["dates"][str(TODAY)] == {"keys": sorted(content), "changes": changes}, who
+    def run_and_read(
+        self, who: str, content: dict[str, bytes], changes: dict[str, str], *actions: str
+    ) -> None:
+        """Run a version for today; then it reads what is true of both dates."""
+        *_, read = self.run(who, TODAY, *actions, "read")
+        assert read["dates"][str(YESTERDAY)]["keys"] == sorted(FIRST), who
+        assert read["dates"][str(TODAY)] == {"keys": sorted(content), "changes": changes}, who
 
 
 @pytest.fixture
@@ -187,36 +188,30 @@ def test_both_versions_work_on_one_store_for_a_day(versions: Versions) -> None:
 
     # Both list the next date at the same time, each some shards.
     versions.fill(SECOND)
-    versions.run("present", TODAY, "shards")
-    shares = {"former": "listing=a/,b/", "present": "listing=@remainder,c/"}
-    started = {who: versions.start(who, TODAY, action) for who, action in shares.items()}
+    shares = {"former": "listing=@remainder,a/", "present": "listing=b/,c/"}
+    started = {who: versions.start(who, TODAY, share) for who, share in shares.items()}
     for who, process in started.items():
         assert all(each["success"] for each in versions.end(who, process)), who
 
     # Each continues what the other has begun.
     versions.run("present", TODAY, "object_changes")
     versions.run("former", TODAY, "inventory_manifest")
-    versions.run("present", TODAY, "change_log", "prefix_usage")
-    versions.run("former", TODAY, "change_log", "prefix_usage", "hygiene_report")
-    versions.agree(SECOND, SECOND_CHANGES)
+    versions.run_and_read("present", SECOND, SECOND_CHANGES, "change_log", "prefix_usage")
+    again = ("change_log", "prefix_usage", "hygiene_report")
+    versions.run_and_read("former", SECOND, SECOND_CHANGES, *again)
 
     # Both list the whole date again, and merge it, at the same time: one of two may be refused.
     versions.fill(THIRD)
-    both = ("former", "present")
     work = ("shards", "listing", *BY_DATE)
-    started = {who: versions.start(who, TODAY, *work) for who in both}
-    outcomes = {who: versions.end(who, process) for who, process in started.items()}
-    assert any(each["success"] for each in outcomes["former"])
-    assert any(each["success"] for each in outcomes["present"])
-    versions.run("former", TODAY, *BY_DATE)
-    versions.agree(THIRD, THIRD_CHANGES)
-    versions.run("present", TODAY, *BY_DATE)
-    versions.agree(THIRD, THIRD_CHANGES)
+    started = {who: versions.start(who, TODAY, *work) for who in ("former", "present")}
+    for who, process in started.items():
+        assert any(each["success"] for each in versions.end(who, process)), who
+    versions.run_and_read("former", THIRD, THIRD_CHANGES, "listing", *BY_DATE)
+    versions.run_and_read("present", THIRD, THIRD_CHANGES, *BY_DATE)
 
     # Both collect, in turns, until what no record names is removed.
-    for days, who in enumerate((*both, *both, *both), start=1):
-        versions.run(who, TODAY, f"collect={3 * days}")
-    versions.agree(THIRD, THIRD_CHANGES)
+    for days, who in ((3, "former"), (6, "present"), (9, "former"), (12, "present")):
+        versions.run_and_read(who, THIRD, THIRD_CHANGES, f"collect={days}")
     for day in (YESTERDAY, TODAY):
         manifest = read_manifest(store, layout, day)
         assert manifest is not None
