@@ -3,6 +3,8 @@
 Columns are converted as a whole (Polars, NumPy), not row by row.
 """
 
+import json
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Literal
 
@@ -34,7 +36,12 @@ def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
     Args:
         table: With `bucket` and `key` among its columns, except for `PLAIN` and `SPREADSHEET`.
         dialect: The dialect.
+
+    Maps of texts are written as JSON.
     """
+    for name in _maps_in(table.schema):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, pa.array(_json_objects(table.column(name)), pa.string()))
     frame = pl.DataFrame(table)
     if dialect is Dialect.PLAIN:
         return _csv(frame, "necessary")
@@ -49,7 +56,31 @@ def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
 
 
 def json_lines(table: pa.Table) -> bytes:
-    """Convert a table to one JSON object per line; times have `TIME_FORMAT`."""
+    """Convert a table to one JSON object per line.
+
+    Times have `TIME_FORMAT`. Maps of texts are objects, after all other columns.
+    """
+    maps = _maps_in(table.schema)
+    lines = _json_lines(table.drop_columns(maps))
+    if not maps or not table.num_rows:
+        return lines
+    objects = [
+        (json.dumps(name), [text or "null" for text in _json_objects(table.column(name))])
+        for name in maps
+    ]
+    is_alone = len(maps) == table.num_columns
+    heads = (
+        ["{"] * table.num_rows
+        if is_alone
+        else [f"{line[:-1]}," for line in lines.decode().split("\n")[:-1]]
+    )
+    return "".join(
+        head + ",".join(f"{name}:{texts[row]}" for name, texts in objects) + "}\n"
+        for row, head in enumerate(heads)
+    ).encode()
+
+
+def _json_lines(table: pa.Table) -> bytes:
     sink = BytesIO()
     frame = pl.DataFrame(table)
     # DuckDB's sums of integers are decimals without a fraction.
@@ -58,6 +89,17 @@ def json_lines(table: pa.Table) -> bytes:
         cs.datetime(time_zone="*").dt.strftime(TIME_FORMAT), pl.col(sums).cast(pl.Int128)
     ).write_ndjson(sink)
     return sink.getvalue()
+
+
+def _maps_in(schema: pa.Schema) -> list[str]:
+    """The columns that are maps from text to text, which Polars writes as its version has it."""
+    return [field.name for field in schema if field.type == pa.map_(pa.string(), pa.string())]
+
+
+def _json_objects(column: pa.ChunkedArray) -> Iterator[str | None]:
+    """Maps as JSON; None where there is none."""
+    for entries in column.to_pylist():
+        yield None if entries is None else json.dumps(dict(entries), ensure_ascii=False)
 
 
 def percent_encoded(texts: pa.StringArray) -> pa.StringArray:
