@@ -22,6 +22,9 @@ NO_VERSION = "null"
 """The version id of an object without versions, for Batch Operations."""
 
 
+_SLICE_ROWS = 4_096
+
+
 def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
     """The header line; b"" for a dialect without one."""
     if not dialect.has_header:
@@ -61,22 +64,27 @@ def json_lines(table: pa.Table) -> bytes:
     Times have `TIME_FORMAT`. Maps of texts are objects, after all other columns.
     """
     maps = _maps_in(table.schema)
-    lines = _json_lines(table.drop_columns(maps))
-    if not maps or not table.num_rows:
-        return lines
-    objects = [
-        (json.dumps(name), [text or "null" for text in _json_objects(table.column(name))])
-        for name in maps
-    ]
-    is_alone = len(maps) == table.num_columns
+    if not maps:
+        return _json_lines(table)
+    # In slices, as each line is a text of its own meanwhile.
+    slices = (table.slice(at, _SLICE_ROWS) for at in range(0, table.num_rows, _SLICE_ROWS))
+    return b"".join(_json_lines_with(maps, each) for each in slices)
+
+
+def _json_lines_with(maps: list[str], table: pa.Table) -> bytes:
+    names = [json.dumps(name) for name in maps]
+    objects = zip(*(_json_objects(table.column(name)) for name in maps), strict=True)
+    others = table.drop_columns(maps)
     heads = (
-        ["{"] * table.num_rows
-        if is_alone
-        else [f"{line[:-1]}," for line in lines.decode().split("\n")[:-1]]
+        [f"{line[:-1]}," for line in _json_lines(others).decode().split("\n")[:-1]]
+        if others.num_columns
+        else ["{"] * table.num_rows
     )
     return "".join(
-        head + ",".join(f"{name}:{texts[row]}" for name, texts in objects) + "}\n"
-        for row, head in enumerate(heads)
+        head
+        + ",".join(f"{name}:{text or 'null'}" for name, text in zip(names, texts, strict=True))
+        + "}\n"
+        for head, texts in zip(heads, objects, strict=True)
     ).encode()
 
 
