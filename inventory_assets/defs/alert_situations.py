@@ -20,6 +20,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.gate.held_date import held_dates
+from inventory_assets.inventory.gate.publication import unfinished_releases
 from inventory_assets.inventory.growth.dated_sizes import sizes_before, sizes_of
 from inventory_assets.inventory.growth.mass_changes import mass_changes
 from inventory_assets.inventory.growth.stopped_prefixes import stopped_prefixes
@@ -167,6 +168,18 @@ def _held(work: SourceContext) -> Iterator[Situation]:
             f"{each.day} is held and not published; {way_out}: {'; '.join(each.sentences)}",
             fingerprint="; ".join(each.sentences),
             day=str(each.day),
+        )
+    for unfinished in unfinished_releases(work.store, work.layout):
+        day, release = unfinished.manifest.day, unfinished.manifest.release
+        by = release.released_by if release else "somebody"
+        # The same situation as before, until readers have the date.
+        yield Situation(
+            f"{Kind.HELD_DATE}|{day}",
+            Kind.HELD_DATE,
+            f"{by} released {day}, and it is not published yet; the sensor "
+            f"{work.source.name}_releases finishes that: {'; '.join(unfinished.crossed)}",
+            fingerprint="; ".join(unfinished.crossed),
+            day=str(day),
         )
 
 

@@ -8,12 +8,12 @@ steps leaves a date published, held, or released with its publication to be fini
 - **Release**: the release is added to the record; then the held manifest is published in place of
   the `inventory.json` over which it was held. What a kill prevented, the next run or release of
   the date does first (`_finish_release`).
-- **Publication** within the bounds, or of a content that was released before: `inventory.json` is
-  replaced, which ends a hold over it.
+- **Publication** within the bounds, or of a content that was released before or is published
+  already: `inventory.json` is replaced, which ends a hold over it.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -21,7 +21,7 @@ from itertools import islice
 
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import ConflictError, CorruptRecord, NotHeld
-from inventory_assets.inventory.gate.held_date import HELD, HeldDate, read_held
+from inventory_assets.inventory.gate.held_date import HELD, HeldDate, days_with_holds, read_held
 from inventory_assets.inventory.gate.verdict import (
     DATES_COMPARED,
     GateBounds,
@@ -42,6 +42,7 @@ from inventory_assets.inventory.manifest.snapshot_validation import failed_rules
 from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.scan.keyspace.shard import Shard
 
 LOG = logging.getLogger(__name__)
 
@@ -135,8 +136,11 @@ def publish_or_hold(
     record = _record(store, layout, manifest.day)
     release = record.release_of(manifest.identity) if record else None
     if verdict.crossings and release is None:
-        _hold(store, layout, manifest, verdict, record, begun, now)
-        return Outcome(manifest, verdict, is_held=True)
+        if broken or not _is_published(store, layout, manifest, begun):
+            _hold(store, layout, manifest, verdict, record, begun, now)
+            return Outcome(manifest, verdict, is_held=True)
+        # Readers have this content already; what is published is consistent with the new listing.
+        verdict = verdict.waived(f"{manifest.day} was published with the same content before")
     if release is not None:
         manifest = manifest.with_release(release)
         published = read_manifest(store, layout, manifest.day)
@@ -242,6 +246,71 @@ def _require_unchanged(store: Store, layout: Layout, day: date, begun: DateVersi
         )
 
 
+def _is_published(store: Store, layout: Layout, manifest: Manifest, begun: DateVersion) -> bool:
+    """Whether readers have the content of a manifest, in what was published when the run began."""
+    published = read_manifest(store, layout, manifest.day)
+    return (
+        published is not None
+        and _content_of(published) == _content_of(manifest)
+        and manifest_etag(store, layout, manifest.day) == begun.manifest_etag
+    )
+
+
+def _content_of(manifest: Manifest) -> list[tuple[Shard, str]]:
+    """What equal records have in common, however they are divided into parts."""
+    return [(entry.shard, entry.fingerprint) for entry in manifest.shards]
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedRelease:
+    """A release that was recorded, and whose publication is not complete.
+
+    Attributes:
+        manifest: The manifest, with its release.
+        crossed: Why it was held.
+    """
+
+    manifest: Manifest
+    crossed: tuple[str, ...]
+
+
+def unfinished_release(store: Store, layout: Layout, day: date) -> UnfinishedRelease | None:
+    """The release of a date that is still to be published; None where there is none.
+
+    It is running, or its process was killed: then the next run or release of the date finishes it.
+
+    Raises:
+        CorruptRecord: The record of the hold is damaged.
+    """
+    record = HELD.read(store, layout.held(day))
+    manifest = _to_be_finished(store, layout, record) if record else None
+    if record is None or manifest is None or read_manifest(store, layout, day) == manifest:
+        return None
+    return UnfinishedRelease(manifest, tuple(record.sentences))
+
+
+def unfinished_releases(store: Store, layout: Layout) -> Iterator[UnfinishedRelease]:
+    """The releases that are still to be published, by date in order.
+
+    Raises:
+        CorruptRecord: The record of a hold is damaged.
+    """
+    for day in days_with_holds(store, layout):
+        found = unfinished_release(store, layout, day)
+        if found is not None:
+            yield found
+
+
+def _to_be_finished(store: Store, layout: Layout, record: HeldDate) -> Manifest | None:
+    """The manifest whose release is recorded, if nothing was published in its place."""
+    manifest = record.released
+    if manifest is None:
+        return None
+    # If it is there already, its publication was interrupted after `inventory.json`, or later.
+    is_due = manifest_etag(store, layout, record.day) == record.replaces
+    return manifest if is_due or _is_head(store, layout, manifest) else None
+
+
 def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> Manifest | None:
     """Publish the manifest whose release is recorded, if nothing was published in its place.
 
@@ -249,13 +318,10 @@ def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> M
         The manifest, if this call published it, or found it published; None if there is no release
         to be finished, or something else was published meanwhile.
     """
-    record = _record(store, layout, day)
-    manifest = record.released if record else None
-    if record is None or manifest is None:
-        return None
     etag = manifest_etag(store, layout, day)
-    # If it is there already, its publication was interrupted after `inventory.json`, or later.
-    if etag != record.replaces and not _is_head(store, layout, manifest):
+    record = _record(store, layout, day)
+    manifest = _to_be_finished(store, layout, record) if record else None
+    if manifest is None:
         return None
     if read_manifest(store, layout, day) != manifest:
         try:
