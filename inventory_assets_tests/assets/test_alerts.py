@@ -272,13 +272,11 @@ def test_dates_that_became_late_without_the_store_are_told_when_it_is_back(
     world.set_day(days[0])
     watch.cursor = None
     watch.tick()
-    held = world.store.path(world.layout.held(TODAY)).parent.parent
-    held.parent.mkdir(parents=True, exist_ok=True)
-    held.write_text("no folder")  # reading it is an error
+    world.store.publish(world.layout.held(TODAY), b"{")  # reading it is an error
     for day in days[1:3]:
         world.set_day(day)
         assert watch.tick() == []
-    held.unlink()
+    world.store.path(world.layout.held(TODAY)).unlink()
     world.pass_day(days[1])
     world.set_day(days[3])
     assert [told(each) for each in watch.tick()] == [
