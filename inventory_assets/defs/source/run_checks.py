@@ -91,7 +91,7 @@ def log_speed(
     day = str(manifest.day)
     run = run_of_manifest(work.store, work.layout, manifest)
     if run is None:
-        log_check(context, check, day, [], note="these listings have no run record")
+        log_check(context, check, day, [], note="the listings have no run record")
         return
     found = regressions_of(work.store, work.layout, run)
     metadata = {"shards": _regressions_table(found)} if found else {}
