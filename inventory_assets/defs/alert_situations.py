@@ -21,7 +21,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.gate.held_date import held_dates
-from inventory_assets.inventory.gate.publication import unfinished_releases
+from inventory_assets.inventory.gate.unfinished_release import unfinished_releases
 from inventory_assets.inventory.growth.dated_sizes import sizes_before, sizes_of
 from inventory_assets.inventory.growth.mass_changes import mass_changes
 from inventory_assets.inventory.growth.stopped_prefixes import stopped_prefixes

@@ -15,7 +15,8 @@ from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord, NotHeld
 from inventory_assets.inventory.gate.held_date import days_with_holds, read_held
-from inventory_assets.inventory.gate.publication import release_date, unfinished_release
+from inventory_assets.inventory.gate.publication import release_date
+from inventory_assets.inventory.gate.unfinished_release import unfinished_release
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from inventory_assets.inventory.gate.held_date import HeldDate, held_dates
-from inventory_assets.inventory.gate.publication import UnfinishedRelease, unfinished_releases
+from inventory_assets.inventory.gate.unfinished_release import (
+    UnfinishedRelease,
+    unfinished_releases,
+)
 from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.growth.dated_sizes import DatedSizes
 from inventory_assets.inventory.growth.sudden_changes import changed_whole

@@ -12,8 +12,8 @@ from inventory_assets.inventory.gate.publication import (
     begin_date,
     publish_or_hold,
     release_date,
-    unfinished_release,
 )
+from inventory_assets.inventory.gate.unfinished_release import unfinished_release
 from inventory_assets.inventory.gate.verdict import GateBounds
 from inventory_assets.inventory.manifest.manifest_merge import merge, read_manifest
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot, read_snapshots

@@ -13,7 +13,7 @@ steps leaves a date published, held, or released with its publication to be fini
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -21,7 +21,8 @@ from itertools import islice
 
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import ConflictError, CorruptRecord, NotHeld
-from inventory_assets.inventory.gate.held_date import HELD, HeldDate, days_with_holds, read_held
+from inventory_assets.inventory.gate.held_date import HELD, HeldDate, read_held
+from inventory_assets.inventory.gate.unfinished_release import release_to_finish
 from inventory_assets.inventory.gate.verdict import (
     DATES_COMPARED,
     GateBounds,
@@ -29,7 +30,7 @@ from inventory_assets.inventory.gate.verdict import (
     figures_of,
     judge,
 )
-from inventory_assets.inventory.manifest.manifest import MANIFEST, Manifest, Release
+from inventory_assets.inventory.manifest.manifest import Manifest, Release
 from inventory_assets.inventory.manifest.manifest_merge import (
     manifest_etag,
     manifests_before,
@@ -261,56 +262,6 @@ def _content_of(manifest: Manifest) -> list[tuple[Shard, str]]:
     return [(entry.shard, entry.fingerprint) for entry in manifest.shards]
 
 
-@dataclass(frozen=True, slots=True)
-class UnfinishedRelease:
-    """A release that was recorded, and whose publication is not complete.
-
-    Attributes:
-        manifest: The manifest, with its release.
-        crossed: Why it was held.
-    """
-
-    manifest: Manifest
-    crossed: tuple[str, ...]
-
-
-def unfinished_release(store: Store, layout: Layout, day: date) -> UnfinishedRelease | None:
-    """The release of a date that is still to be published; None where there is none.
-
-    It is running, or its process was killed: then the next run or release of the date finishes it.
-
-    Raises:
-        CorruptRecord: The record of the hold is damaged.
-    """
-    record = HELD.read(store, layout.held(day))
-    manifest = _to_be_finished(store, layout, record) if record else None
-    if record is None or manifest is None or read_manifest(store, layout, day) == manifest:
-        return None
-    return UnfinishedRelease(manifest, tuple(record.sentences))
-
-
-def unfinished_releases(store: Store, layout: Layout) -> Iterator[UnfinishedRelease]:
-    """The releases that are still to be published, by date in order.
-
-    Raises:
-        CorruptRecord: The record of a hold is damaged.
-    """
-    for day in days_with_holds(store, layout):
-        found = unfinished_release(store, layout, day)
-        if found is not None:
-            yield found
-
-
-def _to_be_finished(store: Store, layout: Layout, record: HeldDate) -> Manifest | None:
-    """The manifest whose release is recorded, if nothing was published in its place."""
-    manifest = record.released
-    if manifest is None:
-        return None
-    # If it is there already, its publication was interrupted after `inventory.json`, or later.
-    is_due = manifest_etag(store, layout, record.day) == record.replaces
-    return manifest if is_due or _is_head(store, layout, manifest) else None
-
-
 def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> Manifest | None:
     """Publish the manifest whose release is recorded, if nothing was published in its place.
 
@@ -320,7 +271,7 @@ def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> M
     """
     etag = manifest_etag(store, layout, day)
     record = _record(store, layout, day)
-    manifest = _to_be_finished(store, layout, record) if record else None
+    manifest = release_to_finish(store, layout, record) if record else None
     if manifest is None:
         return None
     if read_manifest(store, layout, day) != manifest:
@@ -332,14 +283,6 @@ def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> M
                 return None
     _drop_held(store, layout, day, now)
     return manifest
-
-
-def _is_head(store: Store, layout: Layout, manifest: Manifest) -> bool:
-    """Whether `inventory.json` is this manifest, whether or not the other files of the date are."""
-    try:
-        return MANIFEST.read(store, layout.manifest(manifest.day)) == manifest
-    except CorruptRecord:
-        return False
 
 
 def _drop_held(store: Store, layout: Layout, day: date, now: datetime) -> None:

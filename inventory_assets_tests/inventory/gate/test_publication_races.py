@@ -13,6 +13,8 @@ from inventory_assets.inventory.gate.held_date import HELD, held_dates, read_hel
 from inventory_assets.inventory.gate.publication import (
     begin_date,
     publish_or_hold,
+)
+from inventory_assets.inventory.gate.unfinished_release import (
     unfinished_release,
     unfinished_releases,
 )
