@@ -115,6 +115,4 @@ def scans_share(clock: SharedClock, patch: pytest.MonkeyPatch) -> None:
     They wait for time only, never for sockets or for another thread.
     """
     real_runner = asyncio.Runner
-    patch.setattr(
-        asyncio, "Runner", lambda: real_runner(loop_factory=lambda: _SharedLoop(clock))
-    )
+    patch.setattr(asyncio, "Runner", lambda: real_runner(loop_factory=lambda: _SharedLoop(clock)))

@@ -34,8 +34,9 @@ WRITE_RATE = 3_500.0
 """PUT, COPY, POST and DELETE requests a second of the same page."""
 
 SPLIT_SECONDS = 1_800.0
-"""How long a partition is under load before S3 splits it: AWS says "gradually", and a comment of its
-support "30 to 60 minutes" (https://repost.aws/knowledge-center/s3-object-key-naming-pattern)."""
+"""How long a partition is under load before it is split: an assumption. AWS says "gradually", and a
+comment on its page 30 to 60 minutes:
+https://repost.aws/knowledge-center/s3-object-key-naming-pattern"""
 
 SPLIT_LOAD = 0.8
 """The share of its rate from which a partition counts as under load: an assumption."""
@@ -95,7 +96,7 @@ class StoreLimits:
 
     Attributes:
         latency: The median seconds of a page.
-        spread: Sigma of its lognormal distribution; 0.3 makes P95 1.64 medians, 0 makes it constant.
+        spread: Sigma of its lognormal distribution; 0.3 makes P95 1.64 medians, 0 none.
         rate: Requests a second and partition before 503 SlowDown, with a second's worth saved up;
             None: no end.
         split_seconds: How long a partition is under load before it is split in the middle.

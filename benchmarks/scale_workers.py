@@ -6,10 +6,10 @@ of a core, when it fails, and what of its work outlives it are parameters.
 
 import math
 import random
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -30,8 +30,8 @@ from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 
 PAGE_KEYS = 20
-"""Keys in a page of a simulation: a page takes the engine a tenth of the time that one of 1,000 keys
-does, and the number of requests is the same."""
+"""Keys in a page of a simulation. A page takes the engine a fifth of the time that one of 1,000
+keys does, and the number of requests is the same."""
 
 Ranges = Mapping[str, Sequence[KeyRange]]
 """The ranges that a machine lists, by the prefix of their shard."""
@@ -98,10 +98,10 @@ def by_shards(keys: Keys, workers: int) -> list[Ranges]:
     return [share for share in shares if share]
 
 
-def by_keys(keys: Keys, workers: int) -> list[Ranges]:
-    """An equal part of the keys for each worker, wherever prefixes end."""
+def by_keys(keys: Keys, pieces: int) -> list[Ranges]:
+    """So many equal pieces of the keys, wherever prefixes end."""
     whole = KeyRange.of_prefix("")
-    ends = [keys[len(keys) * number // workers - 1] for number in range(1, workers)]
+    ends = [keys[len(keys) * number // pieces - 1] for number in range(1, pieces)]
     bounds = [whole.after, *ends, whole.until]
     return [{"": [KeyRange(after, until)]} for after, until in pairwise(bounds)]
 
@@ -114,7 +114,8 @@ def simulate(
     Args:
         store: The bucket.
         machines: The machines.
-        shares: The ranges of each, from `by_shards` or `by_keys`.
+        shares: The ranges to list, from `by_shards` or `by_keys`. Each machine takes the next ones
+            when it has listed its own.
         seed: The seed of latencies, retries and failures.
 
     Raises:
@@ -123,9 +124,10 @@ def simulate(
     outcome = Outcome(math.ceil(len(store.keys) / store.page_keys))
     random.seed(seed)  # of the retries' delays
     clock = SharedClock()
+    waiting = deque(shares)
     workers = [
-        _Worker(clock, store, machines, share, outcome, random.Random(f"{seed} {number}"))  # noqa: S311
-        for number, share in enumerate(shares)
+        _Worker(clock, store, machines, waiting, outcome, random.Random(f"{seed} {number}"))  # noqa: S311
+        for number in range(min(machines.workers, len(shares)))
     ]
     with pytest.MonkeyPatch.context() as patch:
         scans_share(clock, patch)
@@ -141,15 +143,25 @@ def played(
     limits: StoreLimits,
     machines: Machines,
     *,
-    shared: bool = False,
+    pieces: int = 0,
     seed: int = 0,
     page_keys: int = PAGE_KEYS,
 ) -> Outcome:
-    """Simulate a bucket with so many pages behind each prefix; `shared` divides it by keys."""
+    """Simulate a bucket with so many pages behind each prefix.
+
+    Args:
+        counts: The pages.
+        limits: How the store responds.
+        machines: The machines.
+        pieces: Equal pieces of the keys for each machine, wherever prefixes end; 0 to give each
+            machine neighbouring shards.
+        seed: The seed of all chances.
+        page_keys: Keys in a page.
+    """
     keys = Keys({prefix: pages * page_keys for prefix, pages in counts.items()})
-    divide = by_keys if shared else by_shards
-    store = PartitionedStore(keys, limits, page_keys)
-    return simulate(store, machines, divide(keys, machines.workers), seed)
+    workers = machines.workers
+    shares = by_keys(keys, workers * pieces) if pieces else by_shards(keys, workers)
+    return simulate(PartitionedStore(keys, limits, page_keys), machines, shares, seed)
 
 
 class _MachineFailed(Exception):
@@ -162,22 +174,28 @@ class _Worker:
         clock: SharedClock,
         store: PartitionedStore,
         machines: Machines,
-        share: Ranges,
+        waiting: deque[Ranges],
         outcome: Outcome,
         chances: random.Random,
     ) -> None:
         self._clock = clock
         self._store = store
         self._machines = machines
-        self._share = share
+        self._waiting = waiting
         self._outcome = outcome
         self._chances = chances
         self._fails_at = self._next_failure()
+        self._lister = self._new_lister()
 
     def run(self) -> None:
-        """List the ranges of the share, on as many machines as it takes."""
+        """List what waits, on as many machines as it takes."""
+        while self._waiting:
+            self._list_share(self._waiting.popleft())
+        self._outcome.finished.append(self._clock.now)
+
+    def _list_share(self, share: Ranges) -> None:
         kept: list[KeyRange] = []
-        remaining = self._share
+        remaining = share
         while remaining:
             progress = _Progress(self._machines)
             try:
@@ -186,20 +204,22 @@ class _Worker:
                 self._outcome.failures += 1
                 self._clock.spend(self._machines.takeover_seconds)
                 self._fails_at = self._next_failure()
+                self._lister = self._new_lister()
             kept = coalesce(sorted([*kept, *progress.kept()]))
             remaining = {
                 prefix: rest
-                for prefix, ranges in self._share.items()
+                for prefix, ranges in share.items()
                 if (rest := [part for each in ranges for part in each.difference(kept)])
             }
-        self._outcome.finished.append(self._clock.now)
 
-    def _list(self, share: Ranges, progress: "_Progress") -> None:
+    def _new_lister(self) -> ListClient:
         config = BucketConfig("scale", max_in_flight=self._machines.in_flight)
         transport = StoreTransport(self._store, self._chances.randrange(2**32))
-        lister = ListClient(config, transport=transport)
+        return ListClient(config, transport=transport)
+
+    def _list(self, share: Ranges, progress: "_Progress") -> None:
         jobs = [ListingJob(prefix, ranges) for prefix, ranges in share.items()]
-        scan = ParallelScan(lister, jobs)
+        scan = ParallelScan(self._lister, jobs)
         with closing(iter(scan)) as events:  # type: ignore[type-var]
             self._follow(events, progress)
         progress.end()
