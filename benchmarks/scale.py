@@ -25,6 +25,7 @@ from benchmarks.scale_model import (
 )
 from benchmarks.scale_records import (
     MAX_PARTITIONS,
+    PAGE_BYTES,
     WINDOW_DAYS,
     history_of,
     measure,
@@ -144,7 +145,7 @@ def sizes() -> Iterator[str]:
     prices = load_prices()
     yield from head(
         "objects",
-        *("requests", "LIST price", "a month of days", "Parquet", "its price a month"),
+        *("requests", "received", "LIST price", "a month of days", "Parquet", "its price a month"),
         *("parts at first", "parts at most", "inventory.json", "manifest.json"),
         *("looking up all parts", "memory of a run"),
     )
@@ -158,6 +159,7 @@ def sizes() -> Iterator[str]:
         yield row(
             billions(objects),
             f"{requests / 1e6:,.1f} M",
+            human_bytes(requests * PAGE_BYTES),
             human_usd(price),
             human_usd(30 * price),
             human_bytes(round(found.parquet_bytes)),
@@ -222,6 +224,7 @@ def bends() -> Iterator[str]:
     in_flight = cores * limits.mean_latency / costs.in_flight_used
     yield row("pages a second of one worker, 64 in flight", f"{pace:,.0f}")
     yield row("pages a second of a core", f"{cores:,.0f}")
+    yield row("what one worker receives", f"{pace * PAGE_BYTES * 8 / 1e9:.1f} Gbit/s")
     yield row("in flight from which a core is the limit", f"{in_flight:,.0f}")
     yield row(
         "objects that one worker lists in a day",
@@ -241,10 +244,21 @@ def bends() -> Iterator[str]:
         "runs whose writes one partition of the results takes",
         f"{WRITE_RATE / writes_per_second(pace):,.0f}",
     )
+    yield row(
+        "parts whose look-ups take as long as 16 runs take for a billion objects",
+        f"{_parts_as_slow_as_a_listing():,.0f}",
+    )
     yield row("shards with a window of 31 days", f"{MAX_PARTITIONS // WINDOW_DAYS - 1:,}")
     for name, kept in (("the disk", True), ("whole parts", False)):
         often = _failures_that_double(kept)
         yield row(f"failures an hour that double the time of 16 runs, {name} kept", f"{often:.2f}")
+
+
+def _parts_as_slow_as_a_listing() -> float:
+    """Parts of a date, of which each is looked up when it is merged."""
+    seconds = estimate(Bucket(BILLION), Fleet.of_sources(16), READY).seconds
+    found = records_of(BILLION, 256, 64)
+    return seconds / found.merge_seconds * found.parts_later
 
 
 def _failures_that_double(keeps_disk: bool) -> float:

@@ -26,6 +26,9 @@ from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidenc
 BYTES_PER_RECORD = 39.6
 """Of Parquet; hashes, 240 million of them. Dates and real names take 26."""
 
+PAGE_BYTES = 350_000
+"""Of a response with 1,000 keys; up to 400 kB in docs/decisions/0012-bounded-memory.md."""
+
 INVENTORY_BYTES_PER_PART, INVENTORY_BYTES_PER_SHARD = 625, 740
 MANIFEST_BYTES_PER_PART = 203
 MEMORY_BYTES_PER_PART = 1_500
@@ -46,9 +49,9 @@ EVENTS_PER_SHARD, EVENTS_PER_RUN, RUNS_A_DAY = 4, 7, 8
 """Rows of Dagster's table of events: planned and done, for a listing and for its comparison; what
 each run adds besides; runs of a date besides further ones of the listing."""
 
-SQLITE_BYTES_PER_SHARD, SQLITE_BYTES_PER_RUN = 2 * 13_400, 180_000
-"""Growth of SQLite's files for a shard and day (two assets), and the file of a run: fitted to three
-years with 250 shards, which took 1,415 MB."""
+SQLITE_BYTES_PER_SHARD, SQLITE_BYTES_PER_RUN = 22_800, 191_000
+"""Growth of SQLite's files for a shard and day, and the file of a run: three years with 250 and
+1,000 shards took 1,446 and 1,976 MB, with 6,632 runs each."""
 
 UPLOAD_BYTES = 16 * 2**20
 """A piece of the upload of a part."""

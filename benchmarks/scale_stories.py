@@ -89,8 +89,17 @@ STORIES = (
     Story("8 machines, a shard with 40 %", SKEWED, NO_RATE, Machines(8, 16)),
     Story("8 machines, one flat prefix", ONE, NO_RATE, Machines(8, 16), pieces=1),
     Story("4 machines, one partition", ONE, THROTTLED, Machines(4, 32), pieces=1),
-    Story("16 machines, one partition", ONE, THROTTLED, Machines(16, 16), pieces=1),
-    Story("the same, ranges are handed out", ONE, THROTTLED, Machines(16, 16), pieces=4),
+    Story(
+        "16 machines, one partition", ONE, THROTTLED, Machines(16, 16), pieces=1, seeds=(0, 1, 2)
+    ),
+    Story(
+        "the same, ranges are handed out",
+        ONE,
+        THROTTLED,
+        Machines(16, 16),
+        pieces=4,
+        seeds=(0, 1, 2),
+    ),
     Story("50 machines, one partition", ONE, THROTTLED, Machines(50, 16), pieces=1),
     Story(
         "8 machines, partitions split after 30 s",

@@ -227,6 +227,11 @@ def test_more_shards_and_runs_make_more_history(shards: int, runs: int) -> None:
     assert here.partitions <= MAX_PARTITIONS
 
 
-def test_three_years_of_history_are_as_large_as_they_were_measured() -> None:
+@pytest.mark.parametrize(("shards", "measured"), [(250, 1_446e6), (1_000, 1_976e6)])
+def test_three_years_of_history_are_as_large_as_they_were_measured(
+    shards: int, measured: float
+) -> None:
     runs_left = (1_095 - WINDOW_DAYS) * (RUNS_A_DAY - 2) * SQLITE_BYTES_PER_RUN
-    assert history_of(250, 1).bytes_in_window + runs_left == pytest.approx(1_415e6, rel=0.05)
+    computed = history_of(shards, 1).bytes_in_window + runs_left
+    assert computed == pytest.approx(measured, rel=0.02)
+    assert history_of(shards, 1).events == pytest.approx(56 + 4 * shards, rel=0.05)
