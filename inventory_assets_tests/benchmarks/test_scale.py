@@ -117,11 +117,13 @@ def test_a_core_that_is_slower_than_the_requests_sets_the_pace() -> None:
 
 def test_a_simulation_takes_the_same_course_each_time() -> None:
     limits = StoreLimits(rate=60)
-    machines = Machines(3, 8, failures_per_hour=300, takeover_seconds=2)
+    machines = Machines(3, 8, failures_per_hour=900, checkpoint_seconds=1, takeover_seconds=2)
     first, second, other = (
         played({"data/": 300}, limits, machines, pieces=2, seed=seed) for seed in (1, 1, 2)
     )
     assert first == second
+    assert first.failures > 0
+    assert first.refused > 0
     assert first != other
 
 
