@@ -100,6 +100,13 @@ STORIES = (
         pieces=4,
         seeds=(0, 1, 2),
     ),
+    Story(
+        "16 machines, S3's full rate, handed out",
+        {"data/": 100_000},
+        StoreLimits(),
+        Machines(16, 64),
+        pieces=4,
+    ),
     Story("50 machines, one partition", ONE, THROTTLED, Machines(50, 16), pieces=1),
     Story(
         "8 machines, partitions split after 30 s",
