@@ -26,6 +26,9 @@ SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
 FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
   scan/test_*.py s3/test_*.py config/test_*.py test_docs.py test_partitions.py cli/test_version.py)))
 
+# The extras of a server, in the container's image and on a machine of its own (deploy/).
+SERVER := duckdb iceberg k8s postgres telemetry webserver
+
 # What `make coverage` runs; a room's tests take less time than all.
 TESTS ?= inventory_assets_tests
 
@@ -140,6 +143,9 @@ lock:
 	uv lock
 	uv export --quiet --frozen --extra demo --no-emit-project --output-file requirements.lock
 	uv export --quiet --frozen --only-group readers --no-emit-project --output-file requirements-readers.lock
+	uv export --quiet --frozen $(addprefix --extra ,$(SERVER)) --no-emit-project --no-default-groups \
+	  --output-file requirements-server.lock
+	uv export --quiet --frozen --only-group build --no-emit-project --output-file requirements-build.lock
 	uv export --quiet --frozen --only-group docs --no-emit-project --output-file requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \
 	  --output-file requirements-benchmarks.lock
