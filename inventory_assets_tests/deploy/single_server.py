@@ -32,7 +32,9 @@ from inventory_assets_tests.ui.running_dagster import free_port
 LISTED_BUCKET = "acme-logs"
 RESULTS_BUCKET = "acme-inventories"
 OBJECTS: Mapping[str, bytes] = {
-    f"{prefix}{number:03}": b"x" * number for prefix in ("2025/", "2026/", "") for number in range(40)
+    f"{prefix}{number:03}": b"x" * number
+    for prefix in ("2025/", "2026/", "")
+    for number in range(40)
 }
 
 _STOP_SECONDS = 30.0
