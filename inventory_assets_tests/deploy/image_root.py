@@ -1,8 +1,8 @@
 """The steps of a Containerfile, run in a clean root: Debian as debootstrap makes it, and chroot.
 
 There is no container engine and no image registry here. Each stage is a copy of a fresh Debian of
-the release that its base names; a step sees nothing of this machine but its network, its certificate
-authorities and the settings of its package index. It needs root and debootstrap.
+the release that its base names; a step sees nothing of this machine but its network, its
+certificate authorities and its package index. It needs root and debootstrap.
 """
 
 import fnmatch
@@ -21,6 +21,8 @@ _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _AUTHORITIES_THERE = "/run/authorities.crt"
 _PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BUILD_SECONDS = 3_000
+_APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec")
+"""A shell with mounts and processes of its own."""
 
 
 class ImageRoot:
@@ -92,8 +94,7 @@ class ImageRoot:
             f"{name}={value}" for name, value in {**self.environment, **environment}.items()
         ]
         return subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script, "sh"]
-            + ["-i", "-C", self._folder_there, *variables, *command],
+            [*_APART, script, "sh", "-i", "-C", self._folder_there, *variables, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -119,8 +120,7 @@ class ImageRoot:
         variables = [f"{name}={value}" for name, value in {**self.environment, **settings}.items()]
         shutil.copy("/etc/resolv.conf", root / "etc" / "resolv.conf")
         done = subprocess.run(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script, "sh"]
-            + [*variables, "/bin/bash", "-euo", "pipefail", "-c", command],
+            [*_APART, script, "sh", *variables, "/bin/bash", "-euo", "pipefail", "-c", command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

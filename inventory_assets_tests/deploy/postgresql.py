@@ -46,7 +46,7 @@ class PostgreSQL:
         assert found is not None, "PostgreSQL is not installed (Debian: apt-get install postgresql)"
         self._programs = found
         # Sockets have short names, and the folders of pytest are of the user that runs the tests.
-        self._folder = Path(tempfile.mkdtemp(prefix="inventory-postgresql-", dir="/tmp"))  # noqa: S108
+        self._folder = Path(tempfile.mkdtemp(prefix="inventory-postgresql-", dir="/tmp"))
         self._name = name
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"postgresql+psycopg2://{name}@/{name}?host={quote(str(self._folder))}"

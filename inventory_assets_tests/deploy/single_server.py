@@ -3,7 +3,6 @@
 `make single-server` starts it with a PostgreSQL and buckets of its own, until Ctrl-C.
 """
 
-import os
 import shutil
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from inventory_assets_tests.external_servers import Endpoint, Ministack
 from inventory_assets_tests.ui.dagster_client import PATIENCE_SECONDS, DagsterClient
 from inventory_assets_tests.ui.running_dagster import free_port
 
+SETTINGS = ("dagster.yaml", "inventory.toml", "workspace.yaml")
 LISTED_BUCKET = "acme-logs"
 RESULTS_BUCKET = "acme-inventories"
 OBJECTS: Mapping[str, bytes] = {
@@ -46,11 +46,14 @@ class SingleServer(DagsterClient):
 
     Args:
         folder: An empty folder with a short name, because it holds a socket.
-        database_url: PostgreSQL, as `DAGSTER_PG_URL` names it.
+        database_url: PostgreSQL, as `DAGSTER_POSTGRES_URL` names it.
         store: The S3 server of both buckets.
+        more_sources: Added to `inventory.toml`.
     """
 
-    def __init__(self, folder: Path, database_url: str, store: Endpoint) -> None:
+    def __init__(
+        self, folder: Path, database_url: str, store: Endpoint, more_sources: str = ""
+    ) -> None:
         super().__init__(free_port())
         self.folder = folder
         self._moved = {
@@ -67,10 +70,10 @@ class SingleServer(DagsterClient):
         }
         for place in self._moved.values():
             Path(place).mkdir(parents=True, exist_ok=True)
-        self._configure(store)
+        self._configure(store, more_sources)
         self.variables = {
             **environment_file((SINGLE_SERVER / "inventory.env.example").read_text()),
-            "DAGSTER_PG_URL": database_url,
+            "DAGSTER_POSTGRES_URL": database_url,
             "INVENTORY_UI_PORT": str(self._port),
             **store.account.environment,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -98,13 +101,12 @@ class SingleServer(DagsterClient):
     def start(self, name: str) -> None:
         """Start a service as its unit does, and wait until it is ready."""
         service = service_of(name, self.variables)
-        kept = {key: os.environ[key] for key in ("LANG", "NO_PROXY") if key in os.environ}
-        environment = {key: self._place(value) for key, value in service.environment.items()}
+        environment = self.environment_of(name)
         with self._log(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [self._place(argument) for argument in service.command],
                 cwd=self._place("/var/lib/inventory"),
-                env={**kept, **environment},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -113,12 +115,17 @@ class SingleServer(DagsterClient):
             if service.started:
                 subprocess.run(
                     [self._place(argument) for argument in service.started],
-                    env={**kept, **environment},
+                    env=environment,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     check=True,
                     timeout=PATIENCE_SECONDS,
                 )
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """The variables of a service, and of a command that a person runs as its user."""
+        given = service_of(name, self.variables).environment
+        return {"LANG": "C.UTF-8", **{key: self._place(value) for key, value in given.items()}}
 
     def stop(self, name: str, signum: int = signal.SIGTERM) -> None:
         """Send a signal to all processes of a service, as systemd does, and wait for their end."""
@@ -168,11 +175,12 @@ class SingleServer(DagsterClient):
         root = Path(self._place(place))
         return sorted(str(file.relative_to(root)) for file in root.rglob("*") if file.is_file())
 
-    def _configure(self, store: Endpoint) -> None:
-        for name in ("dagster.yaml", "workspace.yaml", "inventory.toml"):
+    def _configure(self, store: Endpoint, more_sources: str) -> None:
+        for name in SETTINGS:
             text = self._place((SINGLE_SERVER / name).read_text())
             text = text.replace('region = "eu-west-1"', f'endpoint_url = "{store.url}"')
-            (Path(self._place("/etc/inventory")) / name).write_text(text)
+            more = more_sources if name == "inventory.toml" else ""
+            (Path(self._place("/etc/inventory")) / name).write_text(text + more)
 
     def _place(self, text: str) -> str:
         """A text whose paths are below the folder."""
@@ -185,9 +193,11 @@ class SingleServer(DagsterClient):
 
 
 @contextmanager
-def single_server() -> Iterator[tuple[SingleServer, PostgreSQL, Endpoint]]:
+def single_server(
+    more_sources: str = "",
+) -> Iterator[tuple[SingleServer, PostgreSQL, Endpoint]]:
     """The services with a PostgreSQL, a bucket to list and a bucket for results."""
-    folder = Path(tempfile.mkdtemp(prefix="inventory-server-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="inventory-server-", dir="/tmp"))
     bucket_server = Ministack(folder / "s3")
     try:
         bucket_server.start()
@@ -196,7 +206,7 @@ def single_server() -> Iterator[tuple[SingleServer, PostgreSQL, Endpoint]]:
         store.make_bucket(RESULTS_BUCKET)
         with PostgreSQL("inventory") as database:
             (folder / "server").mkdir()
-            with SingleServer(folder / "server", database.url, store) as server:
+            with SingleServer(folder / "server", database.url, store, more_sources) as server:
                 yield server, database, store
     finally:
         bucket_server.stop()

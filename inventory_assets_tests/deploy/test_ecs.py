@@ -53,14 +53,15 @@ def mistakes_in(task: dict[str, Any]) -> str:
     """What botocore's model of the API says against a task definition; "" if nothing."""
     model = get_session().get_service_model("ecs")
     shape = model.operation_model("RegisterTaskDefinition").input_shape
+    assert shape is not None
     return str(ParamValidator().validate(task, shape).generate_report())
 
 
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
-    """Dagster with the deployment's `dagster.yaml`, but history in SQLite, and ECS played by moto."""
+    """Dagster with the deployment's settings, but history in SQLite, and ECS played by moto."""
     settings = yaml.safe_load((ECS / "dagster.yaml").read_text())
-    assert settings["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}
+    assert settings["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
     settings["storage"] = {"sqlite": {"base_dir": str(tmp_path)}}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
     variables = {
@@ -80,7 +81,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagste
 def test_dagster_loads_the_launcher(instance: DagsterInstance) -> None:
     launcher = instance.run_launcher
     assert isinstance(launcher, EcsRunLauncher)
-    assert launcher.task_definition.endswith("task-definition/inventory-run:1")
+    assert str(launcher.task_definition).endswith("task-definition/inventory-run:1")
     assert launcher.secrets_tags == []
     assert instance.run_monitoring_enabled
     assert instance.run_retries_enabled
@@ -122,7 +123,7 @@ def test_a_container_has_no_privileges_and_a_root_that_is_read_only(
 @pytest.mark.parametrize("container", containers())
 def test_no_secret_is_in_the_environment(container: dict[str, Any]) -> None:
     secrets = {each["name"] for each in container["secrets"]}
-    assert secrets == {"DAGSTER_PG_URL"}
+    assert secrets == {"DAGSTER_POSTGRES_URL"}
     names = {each["name"] for each in container["environment"]}
     assert not names & secrets
     assert not [name for name in names if re.search("SECRET|PASSWORD|TOKEN|KEY", name)]

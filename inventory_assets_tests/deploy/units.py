@@ -1,4 +1,4 @@
-"""The systemd units of `deploy/single-server`, read as systemd reads them, and moved to a folder."""
+"""The systemd units of `deploy/single-server`, read as systemd reads them."""
 
 import shlex
 from collections import defaultdict

@@ -229,6 +229,10 @@ class DagsterClient(ABC):
 
         return self.wait(f"run {run_id} to end", look)
 
+    def is_under_way(self, run_id: str) -> bool:
+        """Whether a run has started and not ended."""
+        return str(self.ask(_RUN, runId=run_id)["status"]) == "STARTED"
+
     def runs(self, **filters: object) -> list[dict[str, Any]]:
         """The runs that a filter of GraphQL's `RunsFilter` selects, newest first."""
         return list(self.ask(_RUNS, filter=filters)["results"])
