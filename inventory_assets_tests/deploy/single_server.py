@@ -85,6 +85,7 @@ class SingleServer(DagsterClient):
             for name in SERVICES:
                 self.start(name)
             self.wait_until_it_answers()
+            self.wait_until_its_location_is_loaded()
         except BaseException:
             self.stop_all()
             raise

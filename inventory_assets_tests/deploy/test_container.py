@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
 from inventory_assets_tests.deploy.containerfile import Instruction, Stage, stages_of
 from inventory_assets_tests.deploy.image_root import (
@@ -19,6 +20,7 @@ from inventory_assets_tests.deploy.image_root import (
     copy_of,
     debian,
 )
+from inventory_assets_tests.deploy.units import DEPLOY
 from inventory_assets_tests.external_servers import Endpoint, Ministack
 from inventory_assets_tests.ui.running_dagster import free_port
 
@@ -26,7 +28,7 @@ LOCKS = ("requirements-server.lock", "requirements-build.lock")
 IMAGE = stages_of()[-1]
 VOLUMES = tuple(IMAGE.last("VOLUME").words)
 USER = int(IMAGE.last("USER").value.partition(":")[0])
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 
 needs_debootstrap = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("debootstrap") is None,
@@ -133,10 +135,15 @@ class Container:
             volume.chmod(0o1777)
         self._settings = folder / "settings"
         self._settings.mkdir()
-        (self._settings / "inventory.toml").write_text(
+        self.settle(
+            "inventory.toml",
             'store = "s3://acme-inventories/daily"\n[sources.logs]\nbucket = "acme-logs"\n'
-            f'endpoint_url = "{store.url}"\n'
+            f'endpoint_url = "{store.url}"\n',
         )
+
+    def settle(self, name: str, text: str) -> None:
+        """Put a file beside the configuration, where the image cannot write."""
+        (self._settings / name).write_text(text)
 
     def start(self, command: Sequence[str], **environment: str) -> "subprocess.Popen[str]":
         """Start a program in it."""
@@ -217,24 +224,36 @@ class TestTheImage:
         assert "30" in said
         assert container.written("/scratch") == ["listing"]
 
-    def test_serves_the_sources_and_says_that_it_is_well(self, container: Container) -> None:
+    @pytest.mark.parametrize("home", ["/scratch", "/etc/inventory"])
+    def test_serves_the_sources_and_says_that_it_is_well(
+        self, container: Container, home: str
+    ) -> None:
+        """As on Kubernetes, whose chart gives the code server no dagster.yaml, and as on ECS."""
+        if home == "/etc/inventory":
+            container.settle("dagster.yaml", _ecs_settings())
         port = str(free_port())
         command = [word.replace("4266", port) for word in IMAGE.last("CMD").words]
         check = Instruction("CMD", IMAGE.last("HEALTHCHECK").value.partition("CMD ")[2])
         asked = [word.replace("4266", port) for word in check.words]
         command[command.index("--host") + 1] = "127.0.0.1"  # the network is this machine's
-        code, _ = container.run(*asked)
-        assert code != 0
-        server = container.start(command)
+        assert container.run(*asked)[0] != 0
+        server = container.start(command, DAGSTER_HOME=home, AWS_REGION="eu-west-1")
         try:
             deadline = time.monotonic() + PATIENCE_SECONDS
             while container.run(*asked)[0] != 0:
-                assert server.poll() is None
+                assert server.poll() is None, server.communicate()[0]
                 assert time.monotonic() < deadline
         finally:
             server.kill()
             said = server.communicate()[0]
         assert "Started Dagster code server" in said
+
+
+def _ecs_settings() -> str:
+    """ECS's dagster.yaml, but for the database."""
+    settings = yaml.safe_load((DEPLOY / "ecs" / "dagster.yaml").read_text())
+    settings["storage"] = {"sqlite": {"base_dir": "/scratch/history"}}
+    return str(yaml.safe_dump(settings))
 
 
 def test_the_health_check_and_the_command_name_one_port() -> None:

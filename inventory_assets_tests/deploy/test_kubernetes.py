@@ -146,13 +146,21 @@ def test_a_run_reads_the_same_sources_as_the_code_server(job: dict[str, Any]) ->
     of_run = {each["name"]: each.get("value") for each in container["env"]}
     (deployment,) = values()["dagster-user-deployments"]["deployments"]
     for variable in deployment["env"]:
-        assert of_run[variable["name"]] == variable["value"]
+        if variable["name"] != "DAGSTER_HOME":
+            assert of_run[variable["name"]] == variable["value"]
     folder = Path(of_run["INVENTORY_CONFIG"]).parent
     mounts = {Path(mount["mountPath"]): mount["name"] for mount in container["volumeMounts"]}
     (volume,) = [each for each in pod_of(job)["volumes"] if each["name"] == mounts[folder]]
     (sources,) = [each for each in manifests() if each["kind"] == "ConfigMap"]
     assert volume["configMap"]["name"] == sources["metadata"]["name"]
     assert Path(of_run["INVENTORY_CONFIG"]).name in sources["data"]
+
+
+def test_the_code_server_can_write_to_its_home() -> None:
+    """The chart gives it no dagster.yaml, and without one Dagster writes to its home."""
+    (deployment,) = values()["dagster-user-deployments"]["deployments"]
+    variables = {each["name"]: each["value"] for each in deployment["env"]}
+    assert variables["DAGSTER_HOME"] in VOLUMES
 
 
 def test_the_sources_are_valid_and_their_results_go_to_a_bucket(tmp_path: Path) -> None:

@@ -63,6 +63,14 @@ mutation Terminate($runId: String!) {
     ... on PythonError { message }
   }
 }"""
+_LOCATIONS = """
+query Locations {
+  workspaceOrError {
+    ... on Workspace {
+      locationEntries { name loadStatus locationOrLoadError { ... on PythonError { message } } }
+    }
+  }
+}"""
 _RUN = """
 query Run($runId: ID!) {
   runOrError(runId: $runId) {
@@ -155,6 +163,16 @@ class DagsterClient(ABC):
 
     def wait_until_it_answers(self) -> None:
         self.wait("the webserver to answer", self._answers)
+
+    def wait_until_its_location_is_loaded(self) -> None:
+        """Wait for the code location, and fail if it does not load."""
+
+        def look() -> dict[str, Any] | None:
+            entries = self.ask(_LOCATIONS)["locationEntries"]
+            return next((dict(each) for each in entries if each["loadStatus"] == "LOADED"), None)
+
+        error = self.wait("the code location to load", look)["locationOrLoadError"]
+        assert not error, error
 
     def wait(self, what: str, look: Callable[[], T | None]) -> T:
         """Look until there is something to see."""
