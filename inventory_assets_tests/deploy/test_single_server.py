@@ -88,7 +88,7 @@ def test_an_inventory_is_published_to_the_bucket(deployment: Deployment, publish
     assert counts["dagster/row_count"] == len(OBJECTS)
     folder = f"/{RESULTS_BUCKET}/daily/{LISTED_BUCKET}/logs"
     assert store.send("GET", f"{folder}/{published}T00-00Z/manifest.json") == 200
-    assert published in inventory(server, "status")
+    assert published in inventory(server, "status", "logs")
 
 
 def test_the_history_is_in_postgresql(deployment: Deployment, published: str) -> None:

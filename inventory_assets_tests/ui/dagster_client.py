@@ -26,6 +26,7 @@ mutation LaunchRun($params: ExecutionParams!) {
     ... on PythonError { message }
     ... on RunConfigValidationInvalid { errors { message } }
     ... on UnauthorizedError { message }
+    ... on InvalidSubsetError { message }
   }
 }"""
 _LAUNCH_BACKFILL = """
