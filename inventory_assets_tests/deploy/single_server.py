@@ -143,6 +143,10 @@ class SingleServer(DagsterClient):
                 each.kill()
         process.wait(_STOP_SECONDS)
 
+    def children(self, name: str) -> set[psutil.Process]:
+        """All processes that the program of a service started, and that are still there."""
+        return set(psutil.Process(self.processes[name].pid).children(recursive=True))
+
     def stop_all(self) -> None:
         for name in reversed(list(self.processes)):
             self.stop(name)

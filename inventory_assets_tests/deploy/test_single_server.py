@@ -128,18 +128,28 @@ def test_a_run_outlives_a_restart_of_the_others(server: SingleServer) -> None:
     assert server.ended_run(run_id) == "CANCELED"
 
 
-def test_a_lost_run_is_started_again_once(server: SingleServer) -> None:
+def test_a_killed_run_is_started_again(server: SingleServer) -> None:
+    before = server.children("code")
+    killed = server.materialize("slow/shards")
+    server.wait("the run to start", lambda: server.is_under_way(killed))
+    for process in server.children("code") - before:
+        process.kill()
+    assert server.ended_run(killed) == "FAILURE"
+    again = {"tags": [{"key": "dagster/parent_run_id", "value": killed}]}
+    (second,) = server.wait("the run to be started again", lambda: server.runs(**again))
+    server.wait("it to start", lambda: server.is_under_way(second["runId"]))
+    server.terminate(second["runId"])
+    assert server.ended_run(second["runId"]) == "CANCELED"
+
+
+def test_a_run_that_is_lost_with_the_code_server_fails(server: SingleServer) -> None:
+    """It is not started again: at that moment there is no code server that could start it."""
     lost = server.materialize("slow/shards")
     server.wait("the run to start", lambda: server.is_under_way(lost))
     server.stop("code", signal.SIGKILL)
     server.start("code")
     assert server.ended_run(lost) == "FAILURE"
     assert "no longer exists" in server.run_failure(lost)
-    again = {"tags": [{"key": "dagster/parent_run_id", "value": lost}]}
-    (second,) = server.wait("the run to be started again", lambda: server.runs(**again))
-    server.wait("it to start", lambda: server.is_under_way(second["runId"]))
-    server.terminate(second["runId"])
-    assert server.ended_run(second["runId"]) == "CANCELED"
 
 
 def test_no_log_holds_the_keys_of_the_store(deployment: Deployment, published: str) -> None:
