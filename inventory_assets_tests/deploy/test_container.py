@@ -7,8 +7,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -152,8 +154,11 @@ class Container:
 
     def run(self, *command: str, **environment: str) -> tuple[int, str]:
         """Run a program in it: its exit code, and all it said."""
-        with self.start(command, **environment) as process:
+        process = self.start(command, **environment)
+        try:
             said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{command} did not end: {ended(process)}") from None
         return process.returncode, said
 
     def written(self, place: str) -> list[str]:
@@ -244,9 +249,19 @@ class TestTheImage:
                 assert server.poll() is None, server.communicate()[0]
                 assert time.monotonic() < deadline
         finally:
-            server.kill()
-            said = server.communicate()[0]
+            said = ended(server)
         assert "Started Dagster code server" in said
+
+
+def ended(process: "subprocess.Popen[str]") -> str:
+    """Kill a program of a container; what it said.
+
+    It outlives `unshare`, which started it, because its user changed.
+    """
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+    return process.communicate()[0]
 
 
 def _ecs_settings() -> str:
