@@ -246,6 +246,9 @@ class _Watched(FakeSource):
     def in_flight(self) -> tuple[int, int]:
         return self._asked.in_flight
 
+    def set_cap(self, maximum: int) -> None:
+        self._asked.set_cap(maximum)
+
     def cancel(self) -> None:
         self._asked.cancel()
 

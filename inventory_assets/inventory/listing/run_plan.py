@@ -43,14 +43,15 @@ def balanced_slices(weights: Sequence[int], count: int) -> list[slice]:
     if count == 0:
         return []
     ends = [0, *accumulate(weights)]
-    low, high = max(max(weights), -(-ends[-1] // count)), ends[-1]
+    low, high = max(*weights, -(-ends[-1] // count)), ends[-1]
     while low < high:
         middle = (low + high) // 2
         if _parts_within(weights, middle) <= count:
             high = middle
         else:
             low = middle + 1
-    slices, start = [], 0
+    slices: list[slice] = []
+    start = 0
     for number in range(1, len(weights) + 1):
         is_full = number < len(weights) and ends[number + 1] - ends[start] > low
         are_as_many_left = len(weights) - number == count - len(slices) - 1
