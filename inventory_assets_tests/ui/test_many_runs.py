@@ -1,0 +1,181 @@
+"""Several processes that list a date together, started by a real daemon."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from inventory_assets_tests.fakes.http_bucket import HttpBucket
+from inventory_assets_tests.fakes.scripted_server import Answer, Seen
+from inventory_assets_tests.ui.conftest import PROJECT
+from inventory_assets_tests.ui.running_dagster import RunningDagster, environment_of, tool
+
+LIMIT = 6
+SHARDS = ["@remainder", "a/", "b/", "c/", "d/", "e/"]
+PARTS = [("@remainder", "a/"), ("b/", "c/"), ("d/", "e/")]
+KEYS = ["root", *(f"{prefix}{number:04}" for prefix in SHARDS[1:] for number in range(400))]
+SECONDS = 0.2
+
+_CONFIGURATION = """
+[sources.many]
+bucket = "many"
+endpoint_url = "{url}"
+anonymous = true
+addressing_style = "path"
+key_order = "bytes"
+concurrency = {limit}
+concurrency_policy = "fixed"
+shards.depth = 1
+shards.max_shards = 5
+schedule.runs = 3
+"""
+
+
+class CountingBucket(HttpBucket):
+    """A slow bucket that counts the requests in flight before their answers are sent.
+
+    Attributes:
+        most: The most requests in flight.
+        parts_at_once: The most runs with requests in flight, told by the prefixes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(KEYS, page_size=10)
+        self._counted = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        self.most = 0
+        self.parts_at_once = 0
+        self._flying: list[str] = []
+
+    def reply(self, seen: Seen) -> Answer:
+        query = dict(parse_qsl(urlsplit(seen.path).query, keep_blank_values=True))
+        part = next((each[0] for each in PARTS if query.get("prefix", "") in each), PARTS[0][0])
+        with self._counted:
+            self._flying.append(part)
+            self.most = max(self.most, len(self._flying))
+            self.parts_at_once = max(self.parts_at_once, len(set(self._flying)))
+        try:
+            answer = super().reply(seen)
+            time.sleep(SECONDS)
+            return answer
+        finally:
+            with self._counted:
+                self._flying.remove(part)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[CountingBucket]:
+    with CountingBucket() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, bucket: CountingBucket) -> Path:
+    place = tmp_path_factory.mktemp("many")
+    for name in ("dagster.yaml", "workspace.yaml"):
+        shutil.copy(PROJECT / name, place / name)
+    (place / "inventory.toml").write_text(_CONFIGURATION.format(url=bucket.url, limit=LIMIT))
+    return place
+
+
+@pytest.fixture(scope="module")
+def running(place: Path) -> Iterator[RunningDagster]:
+    running = RunningDagster(place, {"NO_PROXY": "*"})
+    try:
+        running.wait_until_it_answers()
+        assert running.ended_run(running.materialize("many/shards")) == "SUCCESS"
+        assert running.shard_keys("many/object_listing") == SHARDS
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def day(running: RunningDagster) -> str:
+    assert running.url
+    return str(datetime.now(UTC).date())
+
+
+def ranges(runs: list[dict[str, object]]) -> list[tuple[str, str]]:
+    """The first and last shard of each run, in order."""
+    found = []
+    for run in runs:
+        tags = {each["key"]: each["value"] for each in run["tags"]}  # type: ignore[attr-defined]
+        names = [f"dagster/asset_partition_range_{name}" for name in ("start", "end")]
+        found.append(tuple(tags[name].partition("|")[2] for name in names))
+    return sorted(found, key=lambda part: SHARDS.index(part[0]))  # type: ignore[return-value]
+
+
+def listing(running: RunningDagster, day: str) -> str:
+    return running.backfill("many/object_listing", [f"{day}|{key}" for key in SHARDS])
+
+
+def test_three_processes_together_stay_within_the_limit_and_use_it(
+    running: RunningDagster, bucket: CountingBucket, day: str
+) -> None:
+    bucket.reset()
+    backfill = listing(running, day)
+    assert running.ended_backfill(backfill)["status"] == "COMPLETED_SUCCESS"
+    runs = running.runs(tags=[{"key": "dagster/backfill", "value": backfill}])
+    assert ranges(runs) == PARTS
+    assert bucket.parts_at_once == 3
+    assert bucket.most == LIMIT
+    (manifest,) = running.wait(
+        "automation to publish the manifest",
+        lambda: running.materializations("many/inventory_manifest", day),
+    )
+    values = {each["label"]: each.get("intValue") for each in manifest["metadataEntries"]}
+    assert values["objects"] == len(KEYS)
+
+
+def test_a_pool_with_the_limit_of_the_command_keeps_a_run_waiting(
+    running: RunningDagster, bucket: CountingBucket, place: Path, day: str
+) -> None:
+    command = [tool("dagster"), "instance", "concurrency", "set", "inventory_many", "2"]
+    environment = environment_of(place, {"DAGSTER_HOME": str(place)})
+    subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
+    bucket.reset()
+    backfill = listing(running, day)
+    of_backfill = [{"key": "dagster/backfill", "value": backfill}]
+    under_way, waited = 0, False
+    statuses: list[str] = []
+    while not statuses or not {*statuses} <= {"SUCCESS", "FAILURE"}:
+        runs = running.runs(tags=of_backfill)
+        statuses = [
+            str(
+                running.ask(
+                    "query R($i: ID!) { runOrError(runId: $i) { ... on Run { status } } }",
+                    i=run["runId"],
+                )["status"]
+            )
+            for run in runs
+        ]
+        under_way = max(under_way, sum(each in {"STARTING", "STARTED"} for each in statuses))
+        waited = waited or (under_way == 2 and "QUEUED" in statuses)
+        time.sleep(0.3)
+    assert statuses == ["SUCCESS"] * 3
+    assert (under_way, waited) == (2, True)
+    assert bucket.most <= LIMIT
+
+
+def test_a_run_in_a_process_with_another_configuration_is_refused(
+    running: RunningDagster, bucket: CountingBucket, place: Path, day: str
+) -> None:
+    """The code server planned the run, and the process of the run reads a file that has changed."""
+    text = _CONFIGURATION.format(url=bucket.url, limit=LIMIT + 1)
+    (place / "inventory.toml").write_text(text)
+    sent = len(bucket.seen)
+    run_id = running.materialize("many/object_listing", tags={"dagster/partition": f"{day}|b/"})
+    assert running.ended_run(run_id) == "FAILURE"
+    told = running.failures(run_id)
+    assert "this run was planned with inventory-assets 0.1.0+" in told
+    assert "give all machines the same version and configuration" in told
+    assert len(bucket.seen) == sent
