@@ -333,21 +333,21 @@ def test_a_default_limit_of_pools_is_enough(tmp_path: Path, world: World) -> Non
 # The share of requests.
 
 
-def test_a_run_tells_what_it_claims_and_at_its_end_that_it_claims_nothing(
+def test_a_run_reserves_requests_until_its_end(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claimed: list[str] = []
+    reserved: list[str] = []
     write = dg.DagsterInstance.add_run_tags
 
     def note(instance: dg.DagsterInstance, run_id: str, tags: dict[str, str]) -> None:
         if REQUESTS_TAG in tags:
             assert tags[REQUESTS_OF_TAG] == "src"
-            claimed.append(tags[REQUESTS_TAG])
+            reserved.append(tags[REQUESTS_TAG])
         write(instance, run_id, tags)
 
     monkeypatch.setattr(dg.DagsterInstance, "add_run_tags", note)
     assert list_part(world, 2).success
-    assert claimed == ["0", "32", ""]
+    assert reserved == ["0", "32", ""]
 
 
 def test_a_run_that_fails_leaves_its_share_too(world: World, buckets: Buckets) -> None:
@@ -360,7 +360,7 @@ def test_a_run_that_fails_leaves_its_share_too(world: World, buckets: Buckets) -
 
 
 def test_the_share_of_a_run_that_is_over_in_any_way_is_free(world: World) -> None:
-    """A killed run keeps its claim in its tags, until Dagster says that the run has failed."""
+    """A killed run keeps its reservation in its tags, until Dagster says that it failed."""
     tags = {REQUESTS_OF_TAG: "src", REQUESTS_TAG: "32"}
     run = dg.DagsterRun(job_name="any", status=dg.DagsterRunStatus.FAILURE, tags=tags)
     world.instance.add_run(run)

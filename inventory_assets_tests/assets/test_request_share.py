@@ -1,4 +1,4 @@
-"""The shares of runs in the requests of their source, without runs: the claims are in memory."""
+"""The shares of runs in the requests of their source, with reservations in memory."""
 
 import asyncio
 import random
@@ -19,10 +19,10 @@ from inventory_assets.s3.concurrency.request_outcome import Outcome
 
 
 class Registry:
-    """Claims that each run writes and reads by itself, with pauses in which others come between."""
+    """Reservations that each run writes and reads, with pauses in which others come between."""
 
     def __init__(self, pause: Callable[[], None] = lambda: None) -> None:
-        self.claims: dict[str, int] = {}
+        self.reservations: dict[str, int] = {}
         self._pause = pause
 
     def of(self, run_id: str) -> "RunEntry":
@@ -31,20 +31,24 @@ class Registry:
     def write(self, run_id: str, requests: int | None) -> None:
         self._pause()
         if requests is None:
-            self.claims.pop(run_id, None)
+            self.reservations.pop(run_id, None)
         else:
-            self.claims[run_id] = requests
+            self.reservations[run_id] = requests
         self._pause()
 
     def others(self, run_id: str) -> dict[str, int]:
         self._pause()
-        found = {run: claim for run, claim in list(self.claims.items()) if run != run_id}
+        found = {
+            run: reservation
+            for run, reservation in list(self.reservations.items())
+            if run != run_id
+        }
         self._pause()
         return found
 
 
 class RunEntry:
-    """The claims as one run sees them."""
+    """The reservations as one run sees them."""
 
     def __init__(self, registry: Registry, run_id: str) -> None:
         self._registry = registry
@@ -111,7 +115,7 @@ def test_a_newcomer_takes_only_what_is_left_until_the_others_have_shrunk() -> No
     second.adjust()
     assert (second.granted, client.cap) == (0, 0)
     first.adjust()  # sends no more than 5 from now on, but 10 are in flight
-    assert (busy.cap, first.granted, registry.claims["a"]) == (5, 10, 10)
+    assert (busy.cap, first.granted, registry.reservations["a"]) == (5, 10, 10)
     second.adjust()
     assert second.granted == 0
     busy.flying = 8
@@ -150,23 +154,23 @@ def test_a_run_that_began_to_shrink_and_is_alone_again_sends_all_again() -> None
 
 
 def test_a_run_whose_claim_meets_that_of_another_takes_it_back() -> None:
-    """The other claims the last request, too, after this run has seen it free."""
+    """The other reserves the last request, too, after this run has seen it free."""
     registry = Registry()
     share, client = share_of(registry, "a", 8)
-    registry.claims |= {"a": 0, "b": 0, "c": 7}
+    registry.reservations |= {"a": 0, "b": 0, "c": 7}
     write = registry.write
 
     def write_and_meet(run_id: str, requests: int | None) -> None:
         write(run_id, requests)
-        registry.claims["b"] = 1
+        registry.reservations["b"] = 1
 
     registry.write = write_and_meet  # type: ignore[method-assign]
     share.adjust()
-    assert (share.granted, client.cap, registry.claims["a"]) == (0, 0, 0)
+    assert (share.granted, client.cap, registry.reservations["a"]) == (0, 0, 0)
     registry.write = write  # type: ignore[method-assign]
-    registry.claims["b"] = 0  # the other took its claim back, too
+    registry.reservations["b"] = 0  # the other took its reservation back, too
     share.adjust()
-    assert (share.granted, client.cap, registry.claims["a"]) == (1, 1, 1)
+    assert (share.granted, client.cap, registry.reservations["a"]) == (1, 1, 1)
 
 
 def test_a_client_that_comes_later_is_bounded_from_its_first_request_on() -> None:
@@ -299,4 +303,4 @@ def test_runs_that_come_and_go_never_exceed_the_limit_together(
             each.result(timeout=120)
     assert len(bucket.by_run) == 12  # all have sent requests, more runs at a time than the limit
     assert limit >= bucket.most >= min(limit, 5)
-    assert registry.claims == {}
+    assert registry.reservations == {}

@@ -1,13 +1,17 @@
 """The share of a run in the requests of its source, where several runs are in progress.
 
-Each run claims a number of requests in a tag of its own, and reads the claims of the others: runs
-of the source that Dagster says are in progress. Two rules keep the sum within the limit, whatever
-the order in which runs write and read:
+Each run reserves a number of requests in a tag of its own, and reads what the others reserve: runs
+of the source that Dagster says are in progress. Two rules keep the sum of the requests in flight
+within the limit, whatever the order in which runs write and read:
 
-- A run that wants more writes its claim first, and reads the claims of the others after that. It
-  sends more requests only if the sum is within the limit; otherwise it takes its claim back. Of two
-  runs that want the same requests, the one that wrote last sees the claim of the other.
-- A run that wants less lowers its claim only after so few of its requests are in flight.
+- A run that wants more writes its reservation first, and reads those of the others after that. It
+  sends more requests only if the sum is within the limit; otherwise it takes its reservation back.
+  Of two runs that want the same requests, the one that wrote last sees the other.
+- A run that wants less lowers its reservation only after so few of its requests are in flight.
+
+Dagster writes all tags of a run when it changes the status, and could so restore a reservation that
+was read a moment before. A run changes to `STARTED` before it reserves, and to its end after; only
+a termination comes between, and ends its requests.
 """
 
 import logging
@@ -28,14 +32,14 @@ REQUESTS_OF_TAG = "inventory_assets/requests_of"
 """The tag of runs that send requests in shares, whose value is the source's name."""
 
 REQUESTS_TAG = "inventory_assets/requests"
-"""The tag of such a run with the requests that it claims; empty once it sends no more."""
+"""The tag of such a run with the requests that it reserves; empty once it sends no more."""
 
 ADJUST_SECONDS = 5.0
-"""How often a run looks at the claims of the others."""
+"""How often a run looks at the reservations of the others."""
 
 WAIT_SECONDS = (0.3, 1.0)
-"""How long a run without a share waits before it looks again; at random, so that two runs that took
-their claims back do not meet again."""
+"""How long a run without a share waits before it looks again; at random, so that two runs that
+both took their reservations back do not meet again."""
 
 DRAIN_SECONDS = 1.0
 """How long a run that is to send fewer requests waits for some to end, before it tells the others
@@ -58,18 +62,18 @@ class Capped(Protocol):
         """Allow at most so many requests in flight from now on."""
 
 
-class Claims(Protocol):
-    """Where the runs of a source keep what they claim."""
+class Reservations(Protocol):
+    """Where the runs of a source keep their reservations."""
 
     def write(self, requests: int | None) -> None:
-        """Write the claim of this run; None for one that sends no more requests."""
+        """Write the reservation of this run; None for one that sends no more requests."""
 
     def others(self) -> Mapping[str, int]:
-        """The claims of the other runs in progress, by run."""
+        """The reservations of the other runs in progress, by run."""
 
 
-class RunClaims:
-    """The claims in the tags of Dagster's runs.
+class RunReservations:
+    """The reservations in the tags of Dagster's runs.
 
     Args:
         instance: Dagster's instance.
@@ -83,16 +87,17 @@ class RunClaims:
         self._source = source
 
     def write(self, requests: int | None) -> None:
-        claim = "" if requests is None else str(requests)
-        tags = {REQUESTS_OF_TAG: self._source, REQUESTS_TAG: claim}
+        reservation = "" if requests is None else str(requests)
+        tags = {REQUESTS_OF_TAG: self._source, REQUESTS_TAG: reservation}
         self._instance.add_run_tags(self._run_id, tags)
 
     def others(self) -> Mapping[str, int]:
         of_source = dg.RunsFilter(tags={REQUESTS_OF_TAG: self._source}, statuses=_HOLDING)
         return {
-            run.run_id: int(claim)
+            run.run_id: int(reserved)
             for run in self._instance.get_runs(of_source)
-            if run.run_id != self._run_id and (claim := run.tags.get(REQUESTS_TAG, ""))
+            if run.run_id != self._run_id
+            and (reserved := run.tags.get(REQUESTS_TAG, "")).isdecimal()
         }
 
 
@@ -109,17 +114,17 @@ class RequestShare:
     Args:
         limit: The requests of the source that may be in flight, of all runs together.
         run_id: This run.
-        claims: The claims of the runs.
+        reservations: The reservations of the runs.
 
     Attributes:
         granted: The requests that this run may have in flight.
     """
 
-    def __init__(self, limit: int, run_id: str, claims: Claims) -> None:
+    def __init__(self, limit: int, run_id: str, reservations: Reservations) -> None:
         self.granted = 0
         self._limit = limit
         self._run_id = run_id
-        self._claims = claims
+        self._reservations = reservations
         self._client: Capped | None = None
         self._cap = 0
         self._lock = threading.Lock()
@@ -127,7 +132,7 @@ class RequestShare:
 
     def acquire(self) -> None:
         """Wait until this run may send a request."""
-        self._claims.write(0)
+        self._reservations.write(0)
         is_told = False
         while True:
             others = self.adjust()
@@ -135,10 +140,10 @@ class RequestShare:
                 LOG.info("%d of %d requests may be in flight", self.granted, self._limit)
                 return
             if not is_told:
-                held = ", ".join(f"{run[:8]} ({claim})" for run, claim in sorted(others.items()))
+                held = ", ".join(f"{run[:8]} ({held})" for run, held in sorted(others.items()))
                 LOG.info(
-                    "waiting for a share of the %d requests of this source; runs that have them: "
-                    "%s",
+                    "waiting for a share of the %d requests that may be in flight; runs with all "
+                    "of them: %s",
                     self._limit,
                     held,
                 )
@@ -152,8 +157,8 @@ class RequestShare:
             client.set_cap(self._cap)
 
     def adjust(self) -> Mapping[str, int]:
-        """Look at the claims of the others, and take more or less; return these claims."""
-        others = self._claims.others()
+        """Take more or less as the others allow; return what they reserve."""
+        others = self._reservations.others()
         target = fair_share(self._limit, self._run_id, others)
         if target < self.granted:
             self._shrink(target)
@@ -168,7 +173,7 @@ class RequestShare:
             try:
                 self.adjust()
             except Exception as error:  # noqa: BLE001 - whatever storage Dagster has
-                # What was claimed is still claimed, so the present share may be kept.
+                # The reservation is still there, so the present share may be kept.
                 if not is_told:
                     LOG.warning("the share of requests is not adjusted for now: %s", error)
                 is_told = True
@@ -183,12 +188,12 @@ class RequestShare:
         if wanted <= self.granted:
             self._set_cap(self.granted)  # it may have been lower, while requests ended
             return
-        self._claims.write(wanted)
-        if wanted + sum(self._claims.others().values()) <= self._limit:
+        self._reservations.write(wanted)
+        if wanted + sum(self._reservations.others().values()) <= self._limit:
             self.granted = wanted
             self._set_cap(wanted)
         else:
-            self._claims.write(self.granted)
+            self._reservations.write(self.granted)
 
     def _shrink(self, target: int) -> None:
         """Send fewer requests, and give up what is not in flight any more after a moment."""
@@ -196,10 +201,10 @@ class RequestShare:
         until = time.monotonic() + DRAIN_SECONDS
         while (in_flight := self._in_flight()) > target and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)
-        claim = max(target, in_flight)
-        if claim < self.granted:
-            self.granted = claim
-            self._claims.write(claim)
+        still_needed = max(target, in_flight)
+        if still_needed < self.granted:
+            self.granted = still_needed
+            self._reservations.write(still_needed)
 
     def _set_cap(self, requests: int) -> None:
         with self._lock:
@@ -225,8 +230,8 @@ def request_share(
         yield _without_cap
         return
     run_id = context.run.run_id
-    claims = RunClaims(context.instance, run_id, work.source.name)
-    share = RequestShare(work.bucket.concurrency, run_id, claims)
+    reservations = RunReservations(context.instance, run_id, work.source.name)
+    share = RequestShare(work.bucket.concurrency, run_id, reservations)
     keeper = threading.Thread(target=share.keep_adjusting, name="share of requests")
     try:
         share.acquire()
@@ -236,7 +241,7 @@ def request_share(
         share.end()
         if keeper.ident is not None:
             keeper.join()
-        claims.write(None)
+        reservations.write(None)
 
 
 def _without_cap(client: Capped) -> None:
