@@ -16,9 +16,11 @@ from inventory_assets.defs.source.planned_code import FINGERPRINT_TAG
 from inventory_assets.defs.source.pools import pool_mistake, pool_of
 from inventory_assets.defs.source.request_share import REQUESTS_OF_TAG, REQUESTS_TAG
 from inventory_assets.defs.source.terminated_listing import listing_was_terminated
+from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.usage import part_usage as part_usage_module
 from inventory_assets_tests.assets.world import (
     REMAINDER,
     TODAY,
@@ -170,6 +172,44 @@ def test_changes_are_those_of_one_run(world: World, buckets: Buckets) -> None:
         ("c/1", "deleted"),
         ("d/0", "created"),
     ]
+
+
+def test_the_usage_of_a_date_is_aggregated_by_the_runs_of_its_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        assert list_part(world, number).success
+        assert world.run("object_changes", tags=tags_of(world, number)).success
+    assert world.run("inventory_manifest", str(TODAY)).success
+    read: list[str] = []
+    aggregate = part_usage_module.usage_of_part
+
+    def note(store: Any, part: Any) -> Any:
+        read.append(part.key)
+        return aggregate(store, part)
+
+    monkeypatch.setattr(part_usage_module, "usage_of_part", note)
+    outcome = world.run("prefix_usage", str(TODAY))
+    assert outcome.success, failure_text(outcome)
+    assert read == []
+    usage = Dataset.of_date(world.store, world.layout).usage().collect()
+    assert usage.filter(usage["prefix"] == "")["objects"].sum() == len(KEYS)
+
+
+def test_usage_that_cannot_be_aggregated_yet_fails_no_comparison(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list_part(world, 2).success
+
+    def fail(*_args: object) -> None:
+        raise StoreError("the store is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("inventory_assets.defs.assets.changes.part_usage", fail)
+        outcome = world.run("object_changes", tags=tags_of(world, 2))
+    assert outcome.success, failure_text(outcome)
+    logs = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    assert any("is not aggregated yet: the store is full" in each for each in logs)
 
 
 # What is of the whole date.

@@ -20,7 +20,8 @@ LIMIT = 6
 SHARDS = ["@remainder", "a/", "b/", "c/", "d/", "e/"]
 PARTS = [("@remainder", "a/"), ("b/", "c/"), ("d/", "e/")]
 KEYS = ["root", *(f"{prefix}{number:04}" for prefix in SHARDS[1:] for number in range(400))]
-SECONDS = 0.2
+SLOW, FAST = 1.0, 0.05
+"""Seconds that an answer takes: until all processes have requests in flight, and after that."""
 
 _CONFIGURATION = """
 [sources.many]
@@ -64,7 +65,7 @@ class CountingBucket(HttpBucket):
             self.parts_at_once = max(self.parts_at_once, len(set(self._flying)))
         try:
             answer = super().reply(seen)
-            time.sleep(SECONDS)
+            time.sleep(FAST if self.parts_at_once == len(PARTS) else SLOW)
             return answer
         finally:
             with self._counted:
