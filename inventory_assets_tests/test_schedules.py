@@ -155,10 +155,12 @@ def wide(tmp_path: Path, instance: dg.DagsterInstance, buckets: Buckets) -> Iter
     world.forget_shards()
 
 
-def several(folder: Path, instance: dg.DagsterInstance, runs: int, **schedule: int) -> World:
+def several(
+    folder: Path, instance: dg.DagsterInstance, runs: int, objects_per_run: int | None = None
+) -> World:
     start = TODAY - timedelta(days=5)
-    fields = {"bucket": "memory", "schedule": Schedule(runs=runs, start_date=start, **schedule)}
-    return World(folder, instance, fields)
+    schedule = Schedule(runs=runs, objects_per_run=objects_per_run, start_date=start)
+    return World(folder, instance, {"bucket": "memory", "schedule": schedule})
 
 
 def partitions_of(world: World, request: dg.RunRequest) -> list[str]:

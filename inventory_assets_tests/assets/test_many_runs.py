@@ -419,7 +419,7 @@ def change_planned(monkeypatch: pytest.MonkeyPatch, fingerprint: str | None) -> 
         plan = read(instance, snapshot_id)
         steps = []
         for step in plan.steps:
-            replaced.append(step.tags.get(FINGERPRINT_TAG))
+            replaced.append((step.tags or {}).get(FINGERPRINT_TAG))
             steps.append(replace_tags(step, fingerprint))
         return plan._replace(steps=steps)
 

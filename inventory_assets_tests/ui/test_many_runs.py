@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -105,14 +106,14 @@ def day(running: RunningDagster) -> str:
     return str(datetime.now(UTC).date())
 
 
-def ranges(runs: list[dict[str, object]]) -> list[tuple[str, str]]:
+def ranges(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """The first and last shard of each run, in order."""
     found = []
     for run in runs:
-        tags = {each["key"]: each["value"] for each in run["tags"]}  # type: ignore[attr-defined]
+        tags = {each["key"]: each["value"] for each in run["tags"]}
         names = [f"dagster/asset_partition_range_{name}" for name in ("start", "end")]
         found.append(tuple(tags[name].partition("|")[2] for name in names))
-    return sorted(found, key=lambda part: SHARDS.index(part[0]))  # type: ignore[return-value]
+    return sorted(found, key=lambda part: SHARDS.index(part[0]))
 
 
 def listing(running: RunningDagster, day: str) -> str:
