@@ -241,7 +241,15 @@ def request_share(
         share.end()
         if keeper.ident is not None:
             keeper.join()
+        _give_up(reservations)
+
+
+def _give_up(reservations: Reservations) -> None:
+    """Say that the run sends no more requests; if that fails, the end of the run says it."""
+    try:
         reservations.write(None)
+    except Exception as error:  # noqa: BLE001 - whatever storage Dagster has
+        LOG.warning("the share of requests is given up at the end of the run only: %s", error)
 
 
 def _without_cap(client: Capped) -> None:
