@@ -22,7 +22,7 @@ SHARDS = ["@remainder", "a/", "b/", "c/", "d/", "e/"]
 PARTS = [("@remainder", "a/"), ("b/", "c/"), ("d/", "e/")]
 KEYS = ["root", *(f"{prefix}{number:04}" for prefix in SHARDS[1:] for number in range(400))]
 SLOW, FAST = 1.0, 0.05
-"""Seconds that an answer takes: until all processes have requests in flight, and after that."""
+"""Seconds that an answer takes: until all processes have had requests in flight, and after that."""
 
 _CONFIGURATION = """
 [sources.many]
@@ -39,12 +39,16 @@ schedule.runs = 3
 """
 
 
+_STATUS = "query Status($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+
+
 class CountingBucket(HttpBucket):
     """A slow bucket that counts the requests in flight before their answers are sent.
 
     Attributes:
         most: The most requests in flight.
         parts_at_once: The most runs with requests in flight, told by the prefixes.
+        is_slow: Whether answers take longer until there are three.
     """
 
     def __init__(self) -> None:
@@ -52,7 +56,8 @@ class CountingBucket(HttpBucket):
         self._counted = threading.Lock()
         self.reset()
 
-    def reset(self) -> None:
+    def reset(self, *, is_slow: bool = False) -> None:
+        self.is_slow = is_slow
         self.most = 0
         self.parts_at_once = 0
         self._flying: list[str] = []
@@ -66,7 +71,7 @@ class CountingBucket(HttpBucket):
             self.parts_at_once = max(self.parts_at_once, len(set(self._flying)))
         try:
             answer = super().reply(seen)
-            time.sleep(FAST if self.parts_at_once == len(PARTS) else SLOW)
+            time.sleep(SLOW if self.is_slow and self.parts_at_once < len(PARTS) else FAST)
             return answer
         finally:
             with self._counted:
@@ -116,15 +121,11 @@ def ranges(runs: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return sorted(found, key=lambda part: SHARDS.index(part[0]))
 
 
-def listing(running: RunningDagster, day: str) -> str:
-    return running.backfill("many/object_listing", [f"{day}|{key}" for key in SHARDS])
-
-
 def test_three_processes_together_stay_within_the_limit_and_use_it(
     running: RunningDagster, bucket: CountingBucket, day: str
 ) -> None:
-    bucket.reset()
-    backfill = listing(running, day)
+    bucket.reset(is_slow=True)
+    backfill = running.backfill("many/object_listing", [f"{day}|{key}" for key in SHARDS])
     assert running.ended_backfill(backfill)["status"] == "COMPLETED_SUCCESS"
     runs = running.runs(tags=[{"key": "dagster/backfill", "value": backfill}])
     assert ranges(runs) == PARTS
@@ -145,24 +146,24 @@ def test_a_pool_with_the_limit_of_the_command_keeps_a_run_waiting(
     environment = environment_of(place, {"DAGSTER_HOME": str(place)})
     subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
     bucket.reset()
-    backfill = listing(running, day)
-    of_backfill = [{"key": "dagster/backfill", "value": backfill}]
+    names = [f"dagster/asset_partition_range_{name}" for name in ("start", "end")]
+    launched = [
+        running.materialize(
+            "many/object_listing",
+            tags={name: f"{day}|{key}" for name, key in zip(names, part, strict=True)},
+        )
+        for part in PARTS
+    ]
     under_way, waited = 0, False
-    statuses: list[str] = []
-    while not statuses or not {*statuses} <= {"SUCCESS", "FAILURE"}:
-        runs = running.runs(tags=of_backfill)
-        statuses = [
-            str(
-                running.ask(
-                    "query R($i: ID!) { runOrError(runId: $i) { ... on Run { status } } }",
-                    i=run["runId"],
-                )["status"]
-            )
-            for run in runs
-        ]
-        under_way = max(under_way, sum(each in {"STARTING", "STARTED"} for each in statuses))
-        waited = waited or (under_way == 2 and "QUEUED" in statuses)
-        time.sleep(0.3)
+
+    def look() -> list[str] | None:
+        nonlocal under_way, waited
+        found = [str(running.ask(_STATUS, id=each)["status"]) for each in launched]
+        under_way = max(under_way, sum(each in {"STARTING", "STARTED"} for each in found))
+        waited = waited or (under_way == 2 and "QUEUED" in found)
+        return found if {*found} <= {"SUCCESS", "FAILURE", "CANCELED"} else None
+
+    statuses = running.wait("three runs to end", look)
     assert statuses == ["SUCCESS"] * 3
     assert (under_way, waited) == (2, True)
     assert bucket.most <= LIMIT
