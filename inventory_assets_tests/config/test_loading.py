@@ -149,7 +149,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "objects_per_run": None,
             "sensor_interval_seconds": 300,
         },
-        "exports": {"csv_inventory": False, "files": ()},
+        "exports": {"csv_inventory": False, "files": (), "metadata": False},
         "iceberg": False,
         "hygiene": {
             "enabled": True,
