@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast test-slow test-stores coverage fix check typecheck docs bench lock clean
+.PHONY: help demo dev single-server test test-fast test-slow test-stores test-distributed coverage fix check typecheck docs bench lock clean
 
 PYTHON ?= python3
 # Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
@@ -26,16 +26,21 @@ SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
 FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
   scan/test_*.py s3/test_*.py config/test_*.py test_docs.py test_partitions.py cli/test_version.py)))
 
+# The extras of a server, in the container's image and on a machine of its own (deploy/).
+SERVER := duckdb iceberg k8s postgres telemetry webserver
+
 # What `make coverage` runs; a room's tests take less time than all.
 TESTS ?= inventory_assets_tests
 
 help:
 	@echo "make demo       install, inventory the embedded bucket for ten days, show the result"
 	@echo "make dev        install, open the Dagster UI on http://127.0.0.1:3000"
+	@echo "make single-server  install, start deploy/single-server with a database and buckets, to look at"
 	@echo "make test       install, run the tests"
 	@echo "make test-fast  install, run a selection that takes less than a minute"
 	@echo "make test-slow  install, run the slow tests"
 	@echo "make test-stores  install, list from stores with odd habits, and print how that went"
+	@echo "make test-distributed  install, start deployments with their servers, and test them"
 	@echo "make coverage   install, run the tests, report lines and branches (TESTS=inventory_assets_tests/scan)"
 	@echo "make fix        install, mend what the linter can mend, format"
 	@echo "make check      install, lint, check types and import walls"
@@ -72,11 +77,15 @@ demo: $(VENV)/installed
 dev: $(VENV)/installed
 	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
+# deploy/single-server, with a PostgreSQL and an S3 server of its own, until Ctrl-C.
+single-server: $(VENV)/installed
+	@$(BIN)/python -m inventory_assets_tests.deploy.single_server
+
 test: $(VENV)/readers
-	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile
+	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile
 
 test-fast: $(VENV)/installed
-	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile $(FAST)
+	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile $(FAST)
 
 test-slow: $(VENV)/readers
 	@$(PYTEST) -m slow
@@ -86,9 +95,13 @@ test-stores: $(VENV)/readers
 	@inventory_assets_tests/stores/install_servers.sh || true
 	@$(PYTEST) $(STORES) -k "stores or ceph or swift" -n 2 --dist loadgroup
 
+# Without PostgreSQL or debootstrap, the tests that need them are skipped.
+test-distributed: $(VENV)/readers
+	@$(PYTEST) -m distributed
+
 # The report in HTML, line by line, is build/coverage/html/index.html.
 coverage: $(VENV)/readers
-	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile \
+	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile \
 	  --cov --cov-branch --cov-report term:skip-covered --cov-report html $(TESTS)
 
 fix: $(VENV)/installed
@@ -140,6 +153,9 @@ lock:
 	uv lock
 	uv export --quiet --frozen --extra demo --no-emit-project --output-file requirements.lock
 	uv export --quiet --frozen --only-group readers --no-emit-project --output-file requirements-readers.lock
+	uv export --quiet --frozen $(addprefix --extra ,$(SERVER)) --no-emit-project --no-default-groups \
+	  --output-file requirements-server.lock
+	uv export --quiet --frozen --only-group build --no-emit-project --output-file requirements-build.lock
 	uv export --quiet --frozen --only-group docs --no-emit-project --output-file requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \
 	  --output-file requirements-benchmarks.lock
