@@ -230,3 +230,24 @@ def test_the_keys_between_disagreeing_ranges_are_named() -> None:
     assert "d" in unseen
     assert "f" not in unseen
     assert unseen_between([left, row("c", "z", ["d"], None, Seam.END_CONFIRMED)]) == []
+
+
+def test_a_key_in_a_range_that_another_process_found_empty_is_sought() -> None:
+    left = row("", "c", ["a"], "d", Seam.NOT_COMPARED)
+    empty = row("c", "g", [], "h", Seam.NOT_COMPARED)
+    right = row("g", "z", ["h"], None, Seam.END_CONFIRMED)
+    ((unseen, first),) = unseen_between([left, empty, right])
+    assert (unseen.after, first) == ("a", "h")
+    assert "d" in unseen
+
+
+def test_a_key_between_the_ranges_of_a_resumed_listing_is_left_to_the_run_that_listed_it() -> None:
+    left = row("", "c", ["a"], "d", Seam.NOT_COMPARED)
+    right = row("g", "z", ["h"], None, Seam.END_CONFIRMED)
+    assert unseen_between([left, right]) == []
+
+
+def test_a_seam_within_a_process_that_was_asked_again_is_not_sought() -> None:
+    left = row("", "c", ["a"], "d", Seam.CHANGED)
+    right = row("c", "z", ["f"], None, Seam.END_CONFIRMED)
+    assert unseen_between([left, right]) == []

@@ -223,18 +223,25 @@ def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, st
     """
     found = []
     following: RangeEvidence | None = None
+    empty: list[KeyRange] = []
     for row in reversed(evidence):
         after = row.last_key if row.last_key is not None else row.key_range.after
         first = following.first_key if following else None
-        is_beyond_gap = row.next_key is None or not following
+        # A key between the ranges of a resumed listing was compared by the run that listed it.
+        is_compared = row.next_key is None or not following
         if following and row.next_key is not None:
-            is_beyond_gap = row.next_key > following.key_range.after
-        if is_beyond_gap and row.next_key != first:
+            is_compared = row.next_key > following.key_range.after
+            is_compared |= any(row.next_key in each for each in empty)
+        # A process has asked again about a seam of its own; parts of it may reach across.
+        is_compared &= row.seam is not Seam.CHANGED
+        if is_compared and row.next_key != first:
             until = prefix_lower_bound(first) if first is not None else evidence[-1].key_range.until
             if after < until and (first is not None or (row.next_key or "") <= until):
                 found.append((KeyRange(after, until), first))
         if row.rows:
-            following = row
+            following, empty = row, []
+        else:
+            empty.append(row.key_range)
     return found[::-1]
 
 
