@@ -37,13 +37,13 @@ class Postgres(ServerProcess):
 
     def __init__(self, folder: Path, host: str) -> None:
         super().__init__(folder, host)
-        self._password = secrets.token_hex(20)
+        self.password = secrets.token_hex(20)
 
     @property
     def url(self) -> str:
         # SQLAlchemy 2.1 takes `postgresql://` for psycopg 3.
         where = f"{self.host}:{self._ports[0]}"
-        return f"postgresql+psycopg2://postgres:{self._password}@{where}/postgres"
+        return f"postgresql+psycopg2://postgres:{self.password}@{where}/postgres"
 
     def prepare(self) -> None:
         data = self.folder / "data"
@@ -53,7 +53,7 @@ class Postgres(ServerProcess):
         if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
         given = self.folder / "password"
-        given.write_text(self._password)
+        given.write_text(self.password)
         given.chmod(0o644)  # readable for the user of the server; the folder is not for others
         subprocess.run(
             [
@@ -107,15 +107,15 @@ class Redis(ServerProcess):
 
     def __init__(self, folder: Path, host: str) -> None:
         super().__init__(folder, host)
-        self._password = secrets.token_hex(20)
+        self.password = secrets.token_hex(20)
 
     @property
     def url(self) -> str:
-        return f"redis://:{self._password}@{self.host}:{self._ports[0]}"
+        return f"redis://:{self.password}@{self.host}:{self._ports[0]}"
 
     def prepare(self) -> None:
         # Not on the command line, which all users of the machine can read.
-        (self.folder / "redis.conf").write_text(f"requirepass {self._password}\n")
+        (self.folder / "redis.conf").write_text(f"requirepass {self.password}\n")
 
     def command(self, ports: list[int]) -> list[str]:
         return [
