@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from inventory_assets.defs.celery_run_launcher import RESPONSE_SECONDS
-from inventory_assets.inventory.manifest.snapshot import read_snapshots
 from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.runs.shard_run import read_shard_run
+from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
 from inventory_assets_tests.distributed.story import (
     CUT_OFF_SECONDS,
     OBJECTS,
@@ -50,9 +51,16 @@ def materialized(story: Story, run_id: str) -> dict[str, float]:
     return dict(found)
 
 
-def failure_texts(story: Story, run_id: str) -> str:
-    kind = dg.DagsterEventType.STEP_FAILURE
+def texts(story: Story, run_id: str, kind: dg.DagsterEventType) -> str:
     return "\n".join(str(each) for each in story.instance.all_logs(run_id, of_type=kind))
+
+
+def process_of(story: Story, shard_key: str) -> str:
+    """The process that listed what is published of a shard."""
+    prefix = "" if shard_key == REMAINDER else shard_key
+    run = read_shard_run(story.store, story.layout, story.day, prefix)
+    assert run is not None
+    return run.run_id
 
 
 def test_the_date_spreads_over_both_machines(story: Story) -> None:
@@ -77,14 +85,7 @@ def test_lost_runs_are_given_up_within_the_bound_and_repeated(story: Story, lost
         seconds = failed_at(story, run_id) - lost.at
         print(f"\n{lost.machine}: given up after {seconds:.0f} s (at most {BOUND_SECONDS:.0f} s)")
         assert seconds <= BOUND_SECONDS
-        assert "no worker has confirmed" in "\n".join(
-            str(each.message)
-            for each in map(
-                lambda entry: entry.dagster_event,
-                story.instance.all_logs(run_id, of_type=dg.DagsterEventType.RUN_FAILURE),
-            )
-            if each
-        )
+        assert "no worker has confirmed" in texts(story, run_id, dg.DagsterEventType.RUN_FAILURE)
         later = story.group(run_id)
         assert later[-1].status is dg.DagsterRunStatus.SUCCESS
         assert later[-1].run_id != run_id
@@ -95,15 +96,19 @@ def test_a_machine_that_comes_back_publishes_and_logs_nothing_more(story: Story)
         given_up = failed_at(story, run_id)
         assert given_up < story.cut_off.back_at
         assert max(materialized(story, run_id).values()) < given_up
-        assert "nothing more is published" in failure_texts(story, run_id)
+        refusals = texts(story, run_id, dg.DagsterEventType.STEP_FAILURE)
+        assert "nothing more is published" in refusals
         run = story.instance.get_run_by_id(run_id)
         assert run is not None
         assert run.status is dg.DagsterRunStatus.FAILURE
-    refused = {key for run_id in story.cut_off.run_ids for key in materialized(story, run_id)}
-    snapshots = read_snapshots(story.store, story.layout, story.day)
-    for prefix, snapshot in snapshots.items():
-        is_late = snapshot.finished_at.timestamp() > story.cut_off.back_at
-        assert not (is_late and f"{story.day}|{prefix}" in refused)
+        early = {key.partition("|")[2] for key in materialized(story, run_id)}
+        own = {process_of(story, shard_key) for shard_key in early}
+        assert len(own) == 1
+        repetition = story.group(run_id)[-1].run_id
+        late = {key.partition("|")[2] for key in materialized(story, repetition)} - early
+        assert late
+        # A shard may be published, and the machine cut off before it can say so.
+        assert sum(process_of(story, shard_key) in own for shard_key in late) <= 4
 
 
 def test_every_shard_is_materialized_by_the_run_that_counts(story: Story) -> None:

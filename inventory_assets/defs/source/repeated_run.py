@@ -17,6 +17,9 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 _FROM_FAILURE_TAG = "dagster/is_resume_retry"
 """The tag of runs that execute again only what failed; other repetitions list everything again."""
 
+_ROOT_TAG = "dagster/root_run_id"
+"""The tag with the first of the runs that such a run repeats."""
+
 
 def listed_before(
     context: dg.AssetExecutionContext, work: SourceContext, partition_keys: Sequence[str]
@@ -45,8 +48,8 @@ def listed_before(
 
 
 def _first_requested_at(context: dg.AssetExecutionContext) -> datetime | None:
-    run = context.run
-    if run.root_run_id is None or run.tags.get(_FROM_FAILURE_TAG) != "true":
+    tags = context.run.tags
+    if tags.get(_FROM_FAILURE_TAG) != "true" or _ROOT_TAG not in tags:
         return None
-    root = context.instance.get_run_record_by_id(run.root_run_id)
+    root = context.instance.get_run_record_by_id(tags[_ROOT_TAG])
     return None if root is None else root.create_timestamp
