@@ -1,6 +1,6 @@
 """Runs that have ended for Dagster while their process goes on, and the runs that repeat them."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,11 +58,10 @@ def snapshots(world: World) -> dict[str, Snapshot]:
     return read_snapshots(world.store, world.layout, world.day)
 
 
-def repeated(world: World, outcome: Outcome, tags: Iterable[tuple[str, str]]) -> Outcome:
+def repeated(world: World, outcome: Outcome, tags: Mapping[str, str]) -> Outcome:
     """Execute a run over all shards again."""
     of_run = {"dagster/root_run_id": outcome.run_id, "dagster/parent_run_id": outcome.run_id}
-    tags = {**world.range_tags(), **of_run, **dict(tags)}
-    return world.run("object_listing", tags=tags)
+    return world.run("object_listing", tags={**world.range_tags(), **of_run, **tags})
 
 
 def test_a_run_that_dagster_has_ended_publishes_and_logs_no_more(
@@ -103,7 +102,7 @@ def test_a_run_repeated_from_its_failure_lists_only_what_is_missing(
     before = snapshots(world)
     buckets.failing.clear()
     buckets.listed.clear()
-    again = repeated(world, first, FROM_FAILURE.items())
+    again = repeated(world, first, FROM_FAILURE)
     assert again.success
     assert set(buckets.listed) == {"b/"}
     assert set(materializations(again)) == {world.key(key) for key in world.shard_keys}
@@ -116,7 +115,7 @@ def test_a_run_repeated_from_its_failure_lists_only_what_is_missing(
 def test_a_repetition_of_a_complete_run_lists_nothing(world: World, buckets: Buckets) -> None:
     first = world.list_all()
     buckets.listed.clear()
-    again = repeated(world, first, FROM_FAILURE.items())
+    again = repeated(world, first, FROM_FAILURE)
     assert again.success
     assert buckets.listed == []
     assert data_versions(again) == data_versions(first)
@@ -125,7 +124,7 @@ def test_a_repetition_of_a_complete_run_lists_nothing(world: World, buckets: Buc
 def test_a_run_that_is_repeated_as_a_whole_lists_everything(world: World, buckets: Buckets) -> None:
     first = world.list_all()
     buckets.listed.clear()
-    assert repeated(world, first, ()).success
+    assert repeated(world, first, {}).success
     assert set(buckets.listed) == {"", "a/", "b/", "c/"}
 
 
@@ -139,7 +138,7 @@ def test_listings_before_the_first_of_the_repeated_runs_do_not_count(
     assert not first.success
     buckets.failing.clear()
     buckets.listed.clear()
-    assert repeated(world, first, FROM_FAILURE.items()).success
+    assert repeated(world, first, FROM_FAILURE).success
     assert set(buckets.listed) == {"", "a/", "b/", "c/"}
 
 
@@ -150,7 +149,7 @@ def test_a_shard_that_lost_a_prefix_to_a_new_shard_is_listed_again(
     buckets.keys["memory"].add("d/1")
     world.discover()
     buckets.listed.clear()
-    assert repeated(world, first, FROM_FAILURE.items()).success
+    assert repeated(world, first, FROM_FAILURE).success
     assert set(buckets.listed) == {"", "d/"}
 
 
@@ -171,7 +170,7 @@ def test_a_run_may_publish_until_it_has_ended(world: World) -> None:
 
 def test_nothing_is_published_while_dagsters_storage_does_not_answer() -> None:
     class Unreachable:
-        def get_run_by_id(self, run_id: str) -> None:
+        def get_run_by_id(self, run_id: str) -> None:  # noqa: ARG002
             raise ConnectionError("the database is gone")
 
     with pytest.raises(StoreError, match="the database is gone"):

@@ -123,9 +123,11 @@ class Cluster(RunningDagster):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_SECONDS)
             _, left = psutil.wait_procs(children, 5)
-            for each in [process, *left]:
-                with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            for each in left:
+                with suppress(psutil.NoSuchProcess):
                     each.kill()
+        with suppress(ProcessLookupError):
+            process.kill()
         process.wait(_STOP_SECONDS)
 
 

@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def story(capfd_disabled: None) -> Iterator[Story]:  # noqa: ARG001
     _require_programs()
-    seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(10**6))
+    seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(10**6))  # noqa: S311
     why_not = Namespaces.why_not()
     kind = ProcessTrees if why_not else Namespaces
     print(f"\n{SEED_VARIABLE}={seed}; machines are {kind.kind}", f"({why_not})" if why_not else "")

@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 from contextlib import closing
@@ -33,11 +34,13 @@ class Postgres(ServerProcess):
     """PostgreSQL with one empty database, `dagster`."""
 
     # Ends at once, and closes all connections.
-    stop_signal = 2
+    stop_signal = signal.SIGINT
 
     def __init__(self, folder: Path, host: str) -> None:
         super().__init__(folder, host)
         self.password = secrets.token_hex(20)
+        # It refuses to run as root.
+        self.user = "postgres" if os.getuid() == 0 else None
 
     @property
     def url(self) -> str:
@@ -49,9 +52,8 @@ class Postgres(ServerProcess):
         data = self.folder / "data"
         if data.exists():
             return
-        # A server of PostgreSQL refuses to run as root.
-        if os.getuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
+        if self.user is not None:
+            shutil.chown(self.folder, self.user, self.user)
         given = self.folder / "password"
         given.write_text(self.password)
         given.chmod(0o644)  # readable for the user of the server; the folder is not for others
@@ -72,10 +74,6 @@ class Postgres(ServerProcess):
         given.unlink()
         with (data / "pg_hba.conf").open("a") as rules:  # initdb lets in this machine alone
             rules.write("host all all samenet scram-sha-256\n")
-
-    @property
-    def user(self) -> str | None:
-        return "postgres" if os.getuid() == 0 else None
 
     def command(self, ports: list[int]) -> list[str]:
         options = {

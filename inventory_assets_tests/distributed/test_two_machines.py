@@ -111,6 +111,13 @@ def test_a_machine_that_comes_back_publishes_and_logs_nothing_more(story: Story)
         assert sum(process_of(story, shard_key) in own for shard_key in late) <= 4
 
 
+def test_a_machine_that_came_back_works_again(story: Story) -> None:
+    runs = [story.instance.get_run_by_id(run_id) for run_id in story.ended]
+    machines = Counter(story.machine_of(run) for run in runs if run)
+    assert machines[story.cut_off.machine] > 0, machines
+    assert machines[story.killed.machine] > 0, machines
+
+
 def test_every_shard_is_materialized_by_the_run_that_counts(story: Story) -> None:
     """The newest materialization of each shard is that of the snapshot that is published."""
     newest: dict[str, tuple[float, str]] = {}
