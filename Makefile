@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast test-slow test-stores coverage fix check typecheck docs bench lock clean
+.PHONY: help demo dev test test-fast test-slow test-stores test-distributed coverage fix check typecheck docs bench lock clean
 
 PYTHON ?= python3
 # Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
@@ -36,6 +36,7 @@ help:
 	@echo "make test-fast  install, run a selection that takes less than a minute"
 	@echo "make test-slow  install, run the slow tests"
 	@echo "make test-stores  install, list from stores with odd habits, and print how that went"
+	@echo "make test-distributed  install, list on two machines that are lost in the middle"
 	@echo "make coverage   install, run the tests, report lines and branches (TESTS=inventory_assets_tests/scan)"
 	@echo "make fix        install, mend what the linter can mend, format"
 	@echo "make check      install, lint, check types and import walls"
@@ -60,7 +61,7 @@ $(VENV)/installed: pyproject.toml uv.lock requirements.lock
 # Spark, fastparquet and odc-cloud, which only the tests open files with.
 $(VENV)/readers: $(VENV)/installed requirements-readers.lock
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv sync --quiet --frozen --extra demo --group readers; \
+	  uv sync --quiet --frozen --inexact --extra demo --group readers; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-readers.lock; \
 	fi
@@ -73,22 +74,36 @@ dev: $(VENV)/installed
 	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 test: $(VENV)/readers
-	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile
+	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile
 
 test-fast: $(VENV)/installed
-	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile $(FAST)
+	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile $(FAST)
 
 test-slow: $(VENV)/readers
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m "slow and not distributed"
 
 # Ceph and Swift are installed where they can be; without them their tests are skipped.
 test-stores: $(VENV)/readers
 	@inventory_assets_tests/stores/install_servers.sh || true
 	@$(PYTEST) $(STORES) -k "stores or ceph or swift" -n 2 --dist loadgroup
 
+# What runs on several machines needs.
+$(VENV)/celery: $(VENV)/installed requirements-celery.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv sync --quiet --frozen --inexact --extra demo --extra celery; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-celery.lock; \
+	fi
+	@touch $@
+
+# Machines are network namespaces where these are permitted (root), and trees of processes elsewhere.
+test-distributed: $(VENV)/celery
+	@inventory_assets_tests/distributed/install_servers.sh
+	@$(PYTEST) -m distributed inventory_assets_tests/distributed
+
 # The report in HTML, line by line, is build/coverage/html/index.html.
 coverage: $(VENV)/readers
-	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile \
+	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile \
 	  --cov --cov-branch --cov-report term:skip-covered --cov-report html $(TESTS)
 
 fix: $(VENV)/installed
@@ -140,6 +155,7 @@ lock:
 	uv lock
 	uv export --quiet --frozen --extra demo --no-emit-project --output-file requirements.lock
 	uv export --quiet --frozen --only-group readers --no-emit-project --output-file requirements-readers.lock
+	uv export --quiet --frozen --no-dev --extra celery --no-emit-project --output-file requirements-celery.lock
 	uv export --quiet --frozen --only-group docs --no-emit-project --output-file requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \
 	  --output-file requirements-benchmarks.lock

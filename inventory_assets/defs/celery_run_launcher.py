@@ -20,10 +20,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from inventory_assets.defs.worker_silence import WorkerSilence
-
-RESPONSE_SECONDS = 3.0
-"""How long the answers of all workers are collected."""
+from inventory_assets.defs.worker_silence import RESPONSE_SECONDS, WorkerSilence
 
 _ANSWER_LIFETIME_SECONDS = 3.0
 """Run monitoring asks for one run after the other; they share an answer."""

@@ -3,6 +3,9 @@
 import time
 from collections.abc import Callable, Collection
 
+RESPONSE_SECONDS = 3.0
+"""How long the answers of all workers are collected."""
+
 
 class WorkerSilence:
     """Measures, from answer to answer, for how long runs are executed by no worker that answers.

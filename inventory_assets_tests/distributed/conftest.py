@@ -19,12 +19,6 @@ SEED_VARIABLE = "DISTRIBUTED_SEED"
 INSTALL = "make test-distributed"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.distributed)
-
-
 @pytest.fixture(scope="session")
 def story(capfd_disabled: None) -> Iterator[Story]:  # noqa: ARG001
     _require_programs()

@@ -7,7 +7,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from inventory_assets.defs.celery_run_launcher import RESPONSE_SECONDS
+from inventory_assets.defs.worker_silence import RESPONSE_SECONDS
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.runs.shard_run import read_shard_run
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
@@ -21,6 +21,8 @@ from inventory_assets_tests.distributed.story import (
     Story,
 )
 from inventory_assets_tests.distributed.truth import keys_of, listed
+
+pytestmark = pytest.mark.distributed
 
 BOUND_SECONDS = 2.0 * (SILENCE_SECONDS + 2 * POLL_SECONDS + 2 * RESPONSE_SECONDS)
 """Until a lost run is given up; twice the sum of the settings, as the machine may be busy."""
