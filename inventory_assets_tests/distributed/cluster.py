@@ -8,12 +8,14 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import psutil
 
 from inventory_assets_tests.distributed.machines import Machine
 from inventory_assets_tests.external_servers import free_ports
-from inventory_assets_tests.ui.running_dagster import RunningDagster, tool
+from inventory_assets_tests.ui.running_dagster import LOCATION, RunningDagster, tool
 
 PROJECT = Path(__file__).parents[2]
 PROFILE = PROJECT / "deploy" / "celery"
@@ -21,6 +23,10 @@ SLOTS = 2
 """Runs that one worker executes at once."""
 
 _STOP_SECONDS = 30.0
+_RELOAD = """
+mutation Reload($name: String!) {
+  reloadRepositoryLocation(repositoryLocationName: $name) { __typename }
+}"""
 
 
 class Cluster(RunningDagster):
@@ -64,6 +70,23 @@ class Cluster(RunningDagster):
                 "INVENTORY_CONFIG": str(machine.folder / "inventory.toml"),
             },
         )
+
+    def launch(
+        self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        """See `RunningDagster`; a code server that ended is started again.
+
+        It ends by itself if its machine stood still for some time.
+        """
+
+        def look() -> dict[str, Any] | None:
+            launched = super(Cluster, self).launch(*keys, tags=tags)
+            if launched["__typename"] != "InvalidSubsetError":
+                return launched
+            self.ask(_RELOAD, name=LOCATION)
+            return None
+
+        return self.wait(f"{keys} to be launched", look)
 
     def restart_servers(self) -> None:
         """Kill the daemon and the web server, and start both again."""

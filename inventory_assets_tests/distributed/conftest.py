@@ -21,7 +21,7 @@ INSTALL = "make test-distributed"
 
 @pytest.fixture(scope="session")
 def story(capfd_disabled: None) -> Iterator[Story]:  # noqa: ARG001
-    _require_programs()
+    require_programs()
     seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(10**6))  # noqa: S311
     why_not = Namespaces.why_not()
     kind = ProcessTrees if why_not else Namespaces
@@ -45,7 +45,8 @@ def capfd_disabled(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def _require_programs() -> None:
+def require_programs() -> None:
+    """Fail with what is not installed, and what installs it."""
     if find_spec("dagster_celery") is None:
         pytest.fail(f"dagster-celery is not installed; `{INSTALL}` installs it")
     if missing := missing_programs():
