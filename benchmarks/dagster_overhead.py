@@ -1,19 +1,26 @@
-"""Measure Dagster's overhead per shard of a range run: `python benchmarks/dagster_overhead.py`.
+"""Measure Dagster's overhead per shard of a range run: `python -m benchmarks.dagster_overhead`.
 
-A run lists many shards of one object each from memory, on a new SQLite instance; the time that the
-listings take on their own is measured beside it and taken off. The bytes are those by which the
-files of the instance grow: events in the database of the run, and in that of all assets.
+A run lists many shards of one object each from memory, on a new instance; the time that the
+listings take on their own is measured beside it. The bytes are those by which the history grows.
+With `--events`, the time that Dagster takes to record each kind of event is printed, too.
+
+Dagster's storage is SQLite, or with `--postgres` a server, whose URL is given without a database:
+`overhead` is made anew on it.
 """
 
 import argparse
 import tempfile
 import time
 import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
+from benchmarks.dagster_instances import history_bytes, opened_instance
 from inventory_assets.config import Config, Source
 from inventory_assets.definitions import build_definitions
 from inventory_assets.defs.source.context import SourceAssets
@@ -52,41 +59,43 @@ def prefixes_of(shards: int) -> list[str]:
     return [f"{number:05}/" for number in range(shards)]
 
 
-def bytes_of(folder: Path) -> int:
-    """The size of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def main() -> None:
-    """Measure three runs on one instance."""
+    """Measure some runs of each size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shards", type=int, default=100)
-    shards = parser.parse_args().shards
+    parser.add_argument("--shards", type=int, nargs="+", default=[100])
+    parser.add_argument("--runs", type=int, default=3, help="runs of each size")
+    parser.add_argument("--postgres", metavar="URL", help="of a server, without a database")
+    parser.add_argument("--events", action="store_true", help="print the time of each event, too")
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    database = f"{arguments.postgres}/overhead" if arguments.postgres else None
+    print("| shards | wall, ms a shard | CPU, ms a shard | the listing itself | bytes a shard |")
+    print("|--:|--:|--:|--:|--:|")
+    for shards in arguments.shards:
+        with tempfile.TemporaryDirectory() as name:
+            measure(Path(name), database, shards, arguments.runs, events=arguments.events)
+
+
+def measure(folder: Path, database: str | None, shards: int, runs: int, *, events: bool) -> None:
+    """Measure runs over so many shards on a new instance, and print a row of the table for each."""
     today = datetime.now(UTC).date()
     prefixes = prefixes_of(shards)
-    with tempfile.TemporaryDirectory() as name, dg.DagsterInstance.local_temp(name) as instance:
-        root = Path(name)
-        source = Source(name="stub", bucket="stub")
-        assets = SourceAssets(source)
-        definitions = build_definitions(Config(store=root / "inventory", sources={"stub": source}))
-        resources = {
-            **(definitions.resources or {}),
-            "stub_bucket": StubBucket(bucket="stub", shards=shards),
-        }
-        definitions = dg.Definitions(
-            assets=definitions.assets, resources=resources, executor=dg.in_process_executor
-        )
+    source = Source(name="stub", bucket="stub")
+    assets = SourceAssets(source)
+    definitions = build_definitions(Config(store=folder / "inventory", sources={"stub": source}))
+    resources = {
+        **(definitions.resources or {}),
+        "stub_bucket": StubBucket(bucket="stub", shards=shards),
+    }
+    definitions = dg.Definitions(
+        assets=definitions.assets, resources=resources, executor=dg.in_process_executor
+    )
+    alone = seconds_without_dagster(folder / "alone", prefixes)
+    with opened_instance(folder, database) as instance:
         instance.add_dynamic_partitions(assets.partitions.shards_name, prefixes)
-        stub = one_object_each(shards)
-        shard_lister = ShardLister(stub, LocalStore(root / "alone"), Layout("stub", "stub"))
-        started = time.perf_counter()
-        for prefix in prefixes:
-            shard_lister.list_shard(today, Shard(prefix))
-        alone = time.perf_counter() - started
-        history = root / "history"
-        for _ in range(3):
-            before = bytes_of(history)
+        for _ in range(runs):
+            recorded = RecordedEvents(instance)
+            before = history_bytes(folder, database)
             started, busy = time.perf_counter(), time.process_time()
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
@@ -97,10 +106,58 @@ def main() -> None:
             wall, cpu = time.perf_counter() - started, time.process_time() - busy
             if len(result.get_asset_materialization_events()) != shards:
                 raise SystemExit("not every shard was materialized")
+            grown = (history_bytes(folder, database) - before) / shards
             print(
-                f"{shards} shards: {1000 * wall / shards:.0f} ms wall and "
-                f"{1000 * cpu / shards:.0f} ms CPU a shard, {1000 * alone / shards:.0f} ms of it "
-                f"the listing itself; {(bytes_of(history) - before) / shards:,.0f} bytes of history"
+                f"| {shards:,} | {1000 * wall / shards:.1f} | {1000 * cpu / shards:.1f} | "
+                f"{1000 * alone / shards:.1f} | {grown:,.0f} |",
+                flush=True,
+            )
+            if events:
+                recorded.print(shards)
+
+
+def seconds_without_dagster(folder: Path, prefixes: list[str]) -> float:
+    """How long the listings take on their own."""
+    stub = one_object_each(len(prefixes))
+    shard_lister = ShardLister(stub, LocalStore(folder), Layout("stub", "stub"))
+    today = datetime.now(UTC).date()
+    started = time.perf_counter()
+    for prefix in prefixes:
+        shard_lister.list_shard(today, Shard(prefix))
+    return time.perf_counter() - started
+
+
+class RecordedEvents:
+    """The time that an instance takes to record events, by their kind.
+
+    Args:
+        instance: The instance, whose storage tells of its calls from now on.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._counts: Counter[str] = Counter()
+        self._storage: Any = instance.event_log_storage
+        for name in ("store_event", "store_event_batch"):
+            setattr(self._storage, name, self._timed(getattr(type(self._storage), name)))
+
+    def _timed(self, store: Callable[..., None]) -> Callable[..., None]:
+        def timed(events: Any) -> None:
+            entries = events if isinstance(events, list) else [events]
+            started = time.perf_counter()
+            store(self._storage, events)
+            kind = entries[0].dagster_event_type
+            name = kind.value if kind else "log message"
+            self._seconds[name] += time.perf_counter() - started
+            self._counts[name] += len(entries)
+
+        return timed
+
+    def print(self, shards: int) -> None:
+        """Print the kinds that took longest."""
+        for name, seconds in sorted(self._seconds.items(), key=lambda each: -each[1])[:6]:
+            print(
+                f"  {name}: {self._counts[name]:,} events, {1000 * seconds / shards:.2f} ms a shard"
             )
 
 

@@ -30,7 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, default=250)
     parser.add_argument("--days", type=int, default=YEARS_OF_DAYS)
-    parser.add_argument("--opened", type=int, default=4, help="how often each page is opened")
+    parser.add_argument(
+        "--opened", type=int, default=4, help="how often each page is opened; at least 2"
+    )
     parser.add_argument("--postgres", metavar="URL", help="of a server, without a database")
     parser.add_argument("--folder", type=Path, help="keep the history here")
     parser.add_argument("--only-measure", action="store_true", help="the folder has a history")

@@ -1,9 +1,6 @@
 """The history of years: an instance with the runs of each day, and what it takes on disk."""
 
-import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,35 +17,15 @@ from dagster._core.storage.event_log.schema import (
 )
 from dagster._core.storage.runs.schema import RunsTable, RunTagsTable, SnapshotsTable
 
-from benchmarks.dagster_overhead import bytes_of
+from benchmarks.dagster_instances import bytes_of, opened_instance
 from benchmarks.years_source import Simulated
 from benchmarks.years_tables import Copier, Template, storages
-from inventory_assets.defs.expired_runs import delete_runs, expired_runs
+from inventory_assets.defs.check_results import delete_results, passed_results
+from inventory_assets.defs.expired_runs import delete_runs, expired_runs, partitioned_keys
 from inventory_assets.defs.source.partitions import first_listed_date
 
 DAYS_TO_COLLECT = 3
 """Days beyond the window that are copied in full, for the collection to delete."""
-
-
-@contextmanager
-def opened_instance(folder: Path, database: str | None) -> Iterator[dg.DagsterInstance]:
-    """An instance whose home is a folder, with SQLite in it or in a new database of PostgreSQL."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if database:
-        server, _, name = database.rpartition("/")
-        engine = sa.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        text = (folder / "dagster.yaml").read_text() if (folder / "dagster.yaml").exists() else ""
-        text = re.sub(r"(?ms)^storage:.*?(?=^\S|\Z)", "", text)
-        (folder / "dagster.yaml").write_text(
-            f"storage:\n  postgres:\n    postgres_url: {database}\n\n{text}"
-        )
-    elif not (folder / "dagster.yaml").exists():
-        (folder / "dagster.yaml").touch()
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        yield instance
 
 
 def build(simulated: Simulated, postgres: str | None) -> None:
@@ -81,7 +58,12 @@ def build(simulated: Simulated, postgres: str | None) -> None:
             started = time.perf_counter()
             run_ids = expired_runs(simulated.assets, instance, today, None)
             delete_runs(simulated.assets, instance, run_ids)
-            print(f"collection of {len(run_ids)} runs: {time.perf_counter() - started:.1f} s")
+            results = passed_results(partitioned_keys(simulated.assets), instance, first_listed)
+            delete_results(instance, results)
+            print(
+                f"collection of {len(run_ids)} runs, {len(results)} results of checks: "
+                f"{time.perf_counter() - started:.1f} s"
+            )
             left = counts(instance)
             for name in copied:
                 print(

@@ -81,7 +81,7 @@ def measure(simulated: Simulated, opened: int) -> None:
             raise SystemExit("no Chromium or Chrome is installed")
         with opened_browser(executable, running.url) as browser:
             for name, path, text in PAGES:
-                loads = [load(browser, server, path, text) for _ in range(opened)]
+                loads = [load(browser, server, path, text) for _ in range(max(2, opened))]
                 later = sorted(loads[1:], key=lambda each: each.shown)[len(loads[1:]) // 2]
                 print(
                     f"page {name}: shown after {later.shown:.2f} s ({loads[0].shown:.2f} s at "

@@ -4,9 +4,9 @@ Deleting a run deletes its events: materializations, failures and planned partit
 storages cannot delete the events of single partitions, so a run stays while one of its dates does.
 The records of backfills and automation also stay.
 
-Dagster's deletion of a run leaves the evaluations of its asset checks, on SQLite the file of its
-events, and its captured output. They are a third of what a shard and day takes, and have no public
-call that deletes them, so this module imports private modules of Dagster for the first two.
+Dagster's deletion of a run leaves the results of its asset checks, on SQLite the file of its
+events, and its captured output. They are a third of what a shard and day takes. No public call
+deletes the file, so this module imports a private module of Dagster.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ from datetime import date
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from inventory_assets.defs.check_results import delete_results_of_runs
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.partitioned_asset import DATES_TAG, SHARDS_TAG
 from inventory_assets.defs.source.partitions import first_date, first_listed_date
@@ -56,18 +56,9 @@ def delete_runs(assets: SourceAssets, instance: dg.DagsterInstance, run_ids: lis
         instance.delete_run(run_id)
         instance.compute_log_manager.delete_logs(prefix=[run_id])
     if run_ids:
-        _delete_check_evaluations(instance, run_ids)
+        delete_results_of_runs(instance, run_ids)
         _delete_event_files(instance, run_ids)
-        instance.wipe_asset_cached_status(_keys(assets))
-
-
-def _delete_check_evaluations(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
-    """Delete the evaluations of checks; nothing where the storage is not in a database."""
-    storage = instance.event_log_storage
-    if isinstance(storage, SqlEventLogStorage):
-        table = AssetCheckExecutionsTable
-        with storage.index_connection() as connection:
-            connection.execute(table.delete().where(table.c.run_id.in_(run_ids)))
+        instance.wipe_asset_cached_status(partitioned_keys(assets))
 
 
 def _delete_event_files(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
@@ -79,11 +70,12 @@ def _delete_event_files(instance: dg.DagsterInstance, run_ids: Sequence[str]) ->
                 Path(storage.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
 
 
-def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
+def partitioned_keys(assets: SourceAssets) -> list[dg.AssetKey]:
     """The keys of the partitioned assets that a source may have."""
     names = (
         "object_listing",
         "object_changes",
+        "object_metadata",
         "inventory_manifest",
         "change_log",
         "prefix_usage",
@@ -100,7 +92,7 @@ def _runs_before(
     assets: SourceAssets, instance: dg.DagsterInstance, tag: str, first: date
 ) -> Iterator[str]:
     """The runs with a tag of the source whose last date is before `first`."""
-    own = set(_keys(assets))
+    own = set(partitioned_keys(assets))
     finished = [
         dg.DagsterRunStatus.SUCCESS,
         dg.DagsterRunStatus.FAILURE,

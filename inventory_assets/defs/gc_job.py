@@ -6,9 +6,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from inventory_assets.defs.expired_runs import delete_runs, expired_runs
+from inventory_assets.defs.check_results import delete_results, passed_results
+from inventory_assets.defs.expired_runs import delete_runs, expired_runs, partitioned_keys
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.expected_failure import ExpectedFailure
+from inventory_assets.defs.source.partitions import first_listed_date
 from inventory_assets.defs.source.resources import Clock, InventoryStore
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
@@ -38,8 +40,9 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         required_resource_keys={assets.store_resource, assets.clock_resource},
         description=(
             f"Remove the dates of `{assets.source.name}` that its configuration does not keep, "
-            "files that no record needs, and the runs of dates that are gone from Dagster's "
-            "history. With dry_run, the default, only report them."
+            "and files that no record needs; from Dagster's history, remove the runs of dates that "
+            "are gone, and results of checks that passed for dates outside the window of listings. "
+            "With dry_run, the default, only report them."
         ),
     )
     def collect_garbage(
@@ -54,20 +57,24 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
             plan = plan_collection(store, assets.layout, assets.retention, today, now)
             first_kept = min(plan.kept, default=None) if assets.retention else None
             runs = expired_runs(assets, context.instance, today, first_kept)
+            first_listed = first_listed_date(assets.source, today)
+            results = passed_results(partitioned_keys(assets), context.instance, first_listed)
             if not config.dry_run:
                 with logged_to_run(context.log):
                     execute(store, plan, clock.now)
                     delete_runs(assets, context.instance, runs)
+                    delete_results(context.instance, results)
         except InventoryError as error:
             raise ExpectedFailure(f"{error}") from None
-        context.log.info(_sentence(plan, len(runs), dry_run=config.dry_run))
+        context.log.info(_sentence(plan, len(runs), len(results), dry_run=config.dry_run))
         if assets.source.iceberg and plan.expired and not config.dry_run:
             context.log.warning(
                 "the Iceberg tables show the removed dates until iceberg_tables is materialized "
                 "for any date; do that before their data files are removed, in some four days"
             )
         metadata = _metadata(store, plan, dry_run=config.dry_run)
-        return dg.Output(None, metadata={**metadata, "runs_removed": len(runs)})
+        removed = {"runs_removed": len(runs), "check_results_removed": len(results)}
+        return dg.Output(None, metadata={**metadata, **removed})
 
     @dg.job(
         name=assets.collection_job,
@@ -83,13 +90,14 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
     return collect
 
 
-def _sentence(plan: Plan, runs: int, *, dry_run: bool) -> str:
+def _sentence(plan: Plan, runs: int, results: int, *, dry_run: bool) -> str:
     days = ", ".join(str(each.day) for each in plan.expired) or "none"
     return (
         f"{'would remove' if dry_run else 'removed'} {len(plan.removed):,} files "
         f"({plan.bytes:,} bytes); dates: {days}; {len(plan.waiting):,} more files "
         f"({_bytes(plan.waiting):,} bytes) seem unused, and are kept until that is certain; "
-        f"dates kept: {len(plan.kept):,}; runs of dates that are gone: {runs:,}"
+        f"dates kept: {len(plan.kept):,}; runs of dates that are gone: {runs:,}; old "
+        f"results of checks that passed: {results:,}"
     )
 
 

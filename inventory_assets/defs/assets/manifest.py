@@ -94,7 +94,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                 held = read_held(work.store, work.layout, day)
                 broken += checks.log_all(context, work, outcome.manifest, held=held)
             elif outcome.is_held:
-                return log_hold(context, checks, work, outcome)
+                broken = log_hold(context, checks, work, outcome)
             else:
                 broken = log_manifest(context, checks, work, outcome.manifest, outcome.verdict)
             if sample.key in selected:

@@ -137,6 +137,20 @@ class ManifestChecks:
         Returns:
             The violations of the blocking checks.
         """
+        broken = self.log_content(context, work, manifest)
+        crossed = held.sentences if held else []
+        note = "; ".join([*_release_note(manifest), *verdict.not_judged]) or None
+        log_check(context, self.gate, str(manifest.day), crossed, note=note)
+        return [*broken, *crossed]
+
+    def log_content(
+        self, context: LogContext, work: SourceContext, manifest: Manifest
+    ) -> list[str]:
+        """Log the checks of what a manifest says, whether it is published or held.
+
+        Returns:
+            The violations of the blocking checks.
+        """
         partition_key = str(manifest.day)
         violations = violations_of(manifest)
         differing = files_that_differ(work.store, manifest.parts)
@@ -145,14 +159,7 @@ class ManifestChecks:
         log_check(context, self.age, partition_key, _stale_shards(manifest))
         self._log_readable(context, work, manifest)
         log_speed(context, self.speed, work, manifest)
-        crossed = held.sentences if held else []
-        note = "; ".join([*_release_note(manifest), *verdict.not_judged]) or None
-        log_check(context, self.gate, partition_key, crossed, note=note)
-        return [
-            *violations,
-            *(f"{file} is missing or was altered" for file in differing),
-            *crossed,
-        ]
+        return [*violations, *(f"{file} is missing or was altered" for file in differing)]
 
     def _log_readable(self, context: LogContext, work: SourceContext, manifest: Manifest) -> None:
         """Log the check of unreadable records; the first are read from the shards' snapshots."""
@@ -228,12 +235,14 @@ def log_hold(
     sentences = outcome.verdict.sentences
     log_check(context, checks.gate, day, sentences, metadata)
     log_listing_check(context, checks.listings, work, manifest.day, is_on_its_own=False)
+    # Without a result, Dagster would show the other checks as failed.
+    broken = checks.log_content(context, work, manifest)
     remedy = (
         f"the date is held and not published; list it again, or release it with the job "
         f"{work.assets.release_job} or `inventory release {work.source.name}@{day} --because "
         '"..."`'
     )
-    return [*sentences, remedy]
+    return [*sentences, *broken, remedy]
 
 
 def _release_note(manifest: Manifest) -> Sequence[str]:
