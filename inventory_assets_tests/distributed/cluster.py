@@ -71,9 +71,7 @@ class Cluster(RunningDagster):
             },
         )
 
-    def launch(
-        self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})
-    ) -> dict[str, Any]:
+    def launch(self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
         """See `RunningDagster`; a code server that ended is started again.
 
         It ends by itself if its machine stood still for some time.

@@ -87,7 +87,7 @@ def test_a_run_is_not_lost_while_the_broker_is_unreachable(
     assert health(instance, run) is WorkerStatus.RUNNING
     redis.stop()
     clock[0] = 2 * BOUND_SECONDS
-    with pytest.raises(Exception, match="(?i)connect|refused"):
+    with pytest.raises(Exception, match=r"(?i)connect|refused"):
         health(instance, run)
     redis.start()
     with suppress(Exception):  # connections to the former server are found to be broken once
