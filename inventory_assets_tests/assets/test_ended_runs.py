@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.definitions import build_definitions
+from inventory_assets.defs.source import run_guard
 from inventory_assets.defs.source.resources import Clock
 from inventory_assets.defs.source.run_guard import RunGuard
 from inventory_assets.errors import InventoryError
@@ -25,6 +26,12 @@ from inventory_assets_tests.assets.world import (
 
 REFUSED = "nothing more is published"
 FROM_FAILURE = {"dagster/is_resume_retry": "true"}
+
+
+@pytest.fixture(autouse=True)
+def no_lifetime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's storage is asked each time."""
+    monkeypatch.setattr(run_guard, "ANSWER_LIFETIME_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -165,6 +172,22 @@ def test_a_run_may_publish_until_it_has_ended(world: World) -> None:
     guard.require_unfinished()
     world.instance.report_run_canceled(run)
     with pytest.raises(RunEnded, match=f"{run.run_id}.*CANCELED"):
+        guard.require_unfinished()
+
+
+def test_an_answer_holds_for_a_moment_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    run = world.instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+    guard = RunGuard(world.instance, run.run_id)
+    monkeypatch.setattr(run_guard, "ANSWER_LIFETIME_SECONDS", 3600.0)
+    guard.require_unfinished()
+    world.instance.report_run_failed(run)
+    guard.require_unfinished()
+    monkeypatch.setattr(run_guard, "ANSWER_LIFETIME_SECONDS", 0.0)
+    with pytest.raises(RunEnded):
         guard.require_unfinished()
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 from inventory_assets.config import Source
 from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
-from inventory_assets.defs.source.run_guard import RunContext, RunGuard
+from inventory_assets.defs.source.run_guard import RunContext, run_guard
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.gate.verdict import GateBounds
 from inventory_assets.inventory.growth.bounds import GrowthBounds
@@ -180,7 +180,7 @@ class SourceAssets:
 
     def bind_run(self, context: RunContext) -> "SourceContext":
         """Bind the source to a run, which publishes records only until it has ended."""
-        guard = RunGuard(context.instance, context.run.run_id)
+        guard = run_guard(context.instance, context.run.run_id)
         return self.bind(context.resources, context.instance, guard.require_unfinished)
 
     def bind(

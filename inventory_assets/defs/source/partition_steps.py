@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from inventory_assets.defs.source.expected_failure import ExpectedFailure
-from inventory_assets.defs.source.run_guard import RunGuard
+from inventory_assets.defs.source.run_guard import run_guard
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import RunEnded
@@ -37,7 +37,7 @@ def log_partition(
     Raises:
         RunEnded: The run has ended, and another run may have logged the partition.
     """
-    RunGuard(context.instance, context.run.run_id).require_unfinished()
+    run_guard(context.instance, context.run.run_id).require_unfinished()
     context.log_event(
         dg.AssetMaterialization(
             asset_key=key,
