@@ -46,7 +46,10 @@ class Postgres(ServerProcess):
     def url(self) -> str:
         # SQLAlchemy 2.1 takes `postgresql://` for psycopg 3.
         where = f"{self.host}:{self._ports[0]}"
-        return f"postgresql+psycopg2://postgres:{self.password}@{where}/postgres"
+        limits = "connect_timeout=30&tcp_user_timeout=30000&keepalives_idle=10"
+        more = "keepalives_interval=10&keepalives_count=3"
+        user = f"postgres:{self.password}"
+        return f"postgresql+psycopg2://{user}@{where}/postgres?{limits}&{more}"
 
     def prepare(self) -> None:
         data = self.folder / "data"
