@@ -1,6 +1,6 @@
 """Deliver messages within a bound of time, whatever a receiver does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Thread
 from typing import Protocol
@@ -16,21 +16,39 @@ SOCKET_SECONDS = 5.0
 
 
 class NotDelivered(InventoryError):
-    """A message was not accepted; it is sent again. The text holds no address and no secret."""
+    """A message was not accepted; it is sent again. The text holds no URL and no secret.
+
+    Args:
+        text: What happened.
+        refused: The receivers that it was refused for, while it was accepted for the others; none
+            if nobody has it.
+        may_have_arrived: Whether it was sent, and its receiver did not answer.
+    """
+
+    def __init__(
+        self, text: str, refused: Sequence[str] = (), *, may_have_arrived: bool = False
+    ) -> None:
+        super().__init__(text)
+        self.refused = tuple(refused)
+        self.may_have_arrived = may_have_arrived
 
 
 class Notifier(Protocol):
-    """Sends messages to one place."""
+    """Sends messages to one place, for one receiver or several."""
 
     @property
     def name(self) -> str:
         """The name of the place in logs, which is no secret."""
 
-    def send(self, message: Message) -> None:
-        """Send a message.
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """The names of its receivers, which nobody else has; they are no secrets."""
+
+    def send(self, message: Message, receivers: Sequence[str]) -> None:
+        """Send a message to some of its receivers.
 
         Raises:
-            NotDelivered: It was not accepted.
+            NotDelivered: It was not accepted, or not for all of them.
         """
 
 
@@ -46,13 +64,23 @@ class Unusable:
     name: str
     why: str
 
-    def send(self, _message: Message) -> None:
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """See `Notifier`."""
+        return (self.name,)
+
+    def send(self, _message: Message, _receivers: Sequence[str]) -> None:
         """See `Notifier`."""
         raise NotDelivered(f"{self.name}: {self.why}")
 
 
-def deliver(notifier: Notifier, message: Message, seconds: float = SEND_SECONDS) -> None:
-    """Send a message within some seconds.
+def deliver(
+    notifier: Notifier,
+    message: Message,
+    receivers: Sequence[str] | None = None,
+    seconds: float = SEND_SECONDS,
+) -> None:
+    """Send a message within some seconds, to all receivers of a notifier, or to some.
 
     Time-outs of sockets do not bound the resolution of a name, nor a receiver that trickles. So
     another thread sends, and is left behind if it takes too long; the process can end without it.
@@ -61,21 +89,27 @@ def deliver(notifier: Notifier, message: Message, seconds: float = SEND_SECONDS)
         NotDelivered: It was not accepted in time.
     """
     result: list[BaseException | None] = []
-    thread = Thread(target=_send, args=(notifier, message, result.append), daemon=True)
+    to = notifier.receivers if receivers is None else receivers
+    thread = Thread(target=_send, args=(notifier, message, to, result.append), daemon=True)
     thread.start()
     thread.join(seconds)
     if not result:
-        raise NotDelivered(f"{notifier.name} did not answer within {seconds:g} s")
+        raise NotDelivered(
+            f"{notifier.name} did not answer within {seconds:g} s", may_have_arrived=True
+        )
     [error] = result
     if error is not None:
         raise error
 
 
 def _send(
-    notifier: Notifier, message: Message, report: Callable[[BaseException | None], None]
+    notifier: Notifier,
+    message: Message,
+    receivers: Sequence[str],
+    report: Callable[[BaseException | None], None],
 ) -> None:
     try:
-        notifier.send(message)
+        notifier.send(message, receivers)
     except NotDelivered as error:
         report(error)
     except Exception as error:  # noqa: BLE001 - its text may hold the address, which is secret

@@ -1,20 +1,49 @@
 """What is to be told, to whom: situations now against what was told before.
 
-The state is the cursor of a sensor. A message is told at least once to each notifier: what could
-not be delivered stays in the state and is tried again at the next tick.
+The state is the cursor of a sensor. A message is told at least once to each receiver: what was not
+accepted stays in the state and is tried again at the next tick. What was sent and not answered may
+have arrived, so it is sent again later, and only a few times.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from inventory_assets.alerts.situation import Situation, State
 
+_V = TypeVar("_V")
+
 MAX_OPEN = 50
 """Situations of a kind that are followed at a time; more are only counted, so that a cursor is
 bounded. Many failed runs leave room for a held date."""
+
+
+SENT_AGAIN_AFTER_SECONDS = (600.0, 3_600.0)
+"""How long after a message that was not answered it is sent again. After the last time it counts as
+delivered: a receiver that is always slow would otherwise get it for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A message that was sent to a receiver who did not answer.
+
+    Attributes:
+        message: Says which: its state, and what is told.
+        times: How often it was sent.
+        at: When it was sent last, as a Unix time.
+    """
+
+    message: str
+    times: int
+    at: float
+
+    @property
+    def again_at(self) -> float:
+        """When it is to be sent again."""
+        return self.at + SENT_AGAIN_AFTER_SECONDS[self.times - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +53,63 @@ class Followed:
     Attributes:
         situation: The situation as it was last seen; its text is about its end, if it has ended.
         is_open: Whether it has not ended.
-        known: The fingerprints that were told, by the names of notifiers.
+        known: The fingerprints that were told, by the names of receivers.
+        unanswered: The messages that were not answered, by the names of receivers.
     """
 
     situation: Situation
     is_open: bool = True
     known: Mapping[str, str] = field(default_factory=dict)
+    unanswered: Mapping[str, Unanswered] = field(default_factory=dict)
 
-    def due(self, notifier: str) -> State | None:
-        """What a notifier is to be told; None for nothing."""
-        is_known = notifier in self.known
+    def due(self, receiver: str, now: float) -> State | None:
+        """What a receiver is to be told at a Unix time; None for nothing."""
+        state = self._state(receiver)
+        waiting = self.unanswered.get(receiver)
+        if state is None or waiting is None or waiting.message != self._message(state):
+            return state
+        return state if now >= waiting.again_at else None
+
+    def _state(self, receiver: str) -> State | None:
+        # Who may know of it by a message that was not answered is told of its end, too.
+        is_known = receiver in self.known or receiver in self.unanswered
         if not self.is_open:
             return State.RESOLVED if is_known else None
-        if self.known.get(notifier) == self.situation.mark:
+        if self._may_think_it_ended(receiver):
+            return State.OPEN
+        if self.known.get(receiver) == self.situation.mark:
             return None
-        return State.CHANGED if is_known else State.OPEN
+        return State.CHANGED if receiver in self.known else State.OPEN
 
-    def after(self, notifier: str) -> "Followed":
+    def _may_think_it_ended(self, receiver: str) -> bool:
+        waiting = self.unanswered.get(receiver)
+        return waiting is not None and waiting.message == State.RESOLVED
+
+    def _message(self, state: State) -> str:
+        # An end is told once, whatever was known before.
+        return str(state) if state is State.RESOLVED else self.situation.mark
+
+    def after(self, receiver: str) -> "Followed":
         """The same after a delivery."""
-        others = {name: mark for name, mark in self.known.items() if name != notifier}
-        known = {**others, notifier: self.situation.mark} if self.is_open else others
-        return replace(self, known=known)
+        others = _without(self.known, receiver)
+        known = {**others, receiver: self.situation.mark} if self.is_open else others
+        return replace(self, known=known, unanswered=_without(self.unanswered, receiver))
+
+    def after_silence(self, receiver: str, now: float) -> "Followed":
+        """The same after a message that was not answered."""
+        state = self._state(receiver)
+        if state is None:
+            return self
+        message, before = self._message(state), self.unanswered.get(receiver)
+        times = before.times + 1 if before and before.message == message else 1
+        if times > len(SENT_AGAIN_AFTER_SECONDS):
+            return self.after(receiver)
+        waiting = {**self.unanswered, receiver: Unanswered(message, times, now)}
+        return replace(self, unanswered=waiting)
+
+
+def _without(names: Mapping[str, _V], name: str) -> dict[str, _V]:
+    return {each: value for each, value in names.items() if each != name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +118,13 @@ class Due:
 
     Attributes:
         key: The key of the situation.
-        notifier: The name of the notifier.
+        receiver: The name of the receiver.
         state: What the message says.
         situation: The situation.
     """
 
     key: str
-    notifier: str
+    receiver: str
     state: State
     situation: Situation
 
@@ -77,7 +142,7 @@ class Outbox:
     left_out: int = 0
 
     def updated(
-        self, now: Sequence[Situation], ended: Mapping[str, str], notifiers: Sequence[str]
+        self, now: Sequence[Situation], ended: Mapping[str, str], receivers: Sequence[str]
     ) -> "Outbox":
         """The state after a look at what is wrong now.
 
@@ -85,13 +150,13 @@ class Outbox:
             now: The open situations.
             ended: Sentences about the end of situations, by key. An open situation that is neither
                 in `now` nor here is forgotten without a message.
-            notifiers: The names of the notifiers; what others knew is forgotten.
+            receivers: The names of the receivers; what others knew is forgotten.
         """
         open_now = {situation.key: situation for situation in now}
         found: dict[str, Followed] = {}
         for key, before in self.followed.items():
             if key in open_now:
-                found[key] = Followed(open_now.pop(key), known=before.known)
+                found[key] = replace(before, situation=open_now.pop(key), is_open=True)
             elif not before.is_open:
                 found[key] = before
             elif key in ended:
@@ -108,31 +173,37 @@ class Outbox:
                 found[key] = Followed(situation)
         kept = {}
         for key, each in found.items():
-            known = {name: mark for name, mark in each.known.items() if name in notifiers}
-            if each.is_open or known:
-                kept[key] = replace(each, known=known)
+            known = {name: mark for name, mark in each.known.items() if name in receivers}
+            waiting = {name: sent for name, sent in each.unanswered.items() if name in receivers}
+            if each.is_open or known or waiting:
+                kept[key] = replace(each, known=known, unanswered=waiting)
         return Outbox(kept, left_out)
 
-    def pending(self, notifiers: Sequence[str]) -> Iterator[Due]:
+    def pending(self, receivers: Sequence[str], now: float) -> Iterator[Due]:
         """What is to be delivered: the oldest first, and last what was refused before."""
         for key, each in self.followed.items():
-            for name in notifiers:
-                state = each.due(name)
+            for name in receivers:
+                state = each.due(name, now)
                 if state is not None:
                     yield Due(key, name, state, each.situation)
 
     def delivered(self, due: Due) -> "Outbox":
         """The state after a delivery."""
-        after = self.followed[due.key].after(due.notifier)
+        after = self.followed[due.key].after(due.receiver)
         return replace(self, followed={**self.followed, due.key: after})
+
+    def unanswered(self, due: Due, now: float) -> "Outbox":
+        """The state after a message that was sent and not answered; it goes behind all others."""
+        after = self.followed[due.key].after_silence(due.receiver, now)
+        return replace(self, followed={**_without(self.followed, due.key), due.key: after})
 
     def refused(self, due: Due) -> "Outbox":
         """The state after a failed delivery: the situation goes behind all others.
 
         Otherwise a message that its receiver never accepts would keep all others from it.
         """
-        others = {key: each for key, each in self.followed.items() if key != due.key}
-        return replace(self, followed={**others, due.key: self.followed[due.key]})
+        followed = {**_without(self.followed, due.key), due.key: self.followed[due.key]}
+        return replace(self, followed=followed)
 
     @property
     def open_situations(self) -> list[Situation]:

@@ -4,7 +4,9 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from inventory_assets.alerts.delivery import SOCKET_SECONDS, NotDelivered
@@ -36,7 +38,12 @@ class Webhook:
     name: str = "webhook"
     is_slack: bool = False
 
-    def send(self, message: Message) -> None:
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """See `Notifier`."""
+        return (self.name,)
+
+    def send(self, message: Message, _receivers: Sequence[str] = ()) -> None:
         """See `Notifier`."""
         document = slack_payload(message) if self.is_slack else message.as_json()
         try:
@@ -55,9 +62,15 @@ class Webhook:
                 response.read(1)
         except urllib.error.HTTPError as error:
             error.close()
-            raise NotDelivered(f"{self.name} answered {error.code}") from None
-        except (OSError, http.client.HTTPException) as error:
+            raise NotDelivered(
+                f"{self.name} answered {error.code}",
+                may_have_arrived=error.code == HTTPStatus.GATEWAY_TIMEOUT,
+            ) from None
+        except urllib.error.URLError as error:
             raise NotDelivered(f"{self.name}: {_words(error)}") from None
+        except (OSError, http.client.HTTPException) as error:
+            # urllib raises these, and no URLError, once the request has been sent.
+            raise NotDelivered(f"{self.name}: {_words(error)}", may_have_arrived=True) from None
 
     def _wrong_url(self) -> NotDelivered:
         return NotDelivered(f"{self.name}: the URL is not one of http or https")

@@ -20,6 +20,7 @@ from inventory_assets.cli.lifecycle_simulate import add_lifecycle_simulate
 from inventory_assets.cli.listing import add_list, add_resume
 from inventory_assets.cli.log_lines import logged_to
 from inventory_assets.cli.metrics import add_metrics
+from inventory_assets.cli.migrate_store import add_migrate_store
 from inventory_assets.cli.query import add_query
 from inventory_assets.cli.release import add_release
 from inventory_assets.cli.report import add_report
@@ -100,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_status(commands)
     add_release(commands)
     add_metrics(commands)
+    add_migrate_store(commands)
     add_check_config(commands)
 
     completion = commands.add_parser(

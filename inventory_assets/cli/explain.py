@@ -12,6 +12,7 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import InventoryNotFound
 
 if TYPE_CHECKING:
+    from inventory_assets.inventory.manifest.manifest import Manifest
     from inventory_assets.inventory.runs.figures import RunFigures
     from inventory_assets.inventory.runs.rows import Row
     from inventory_assets.inventory.storage.layout import Layout
@@ -59,20 +60,23 @@ def _explain(options: argparse.Namespace) -> int:
 
     _, store, layout, day = open_source(options.inventory)
     # A held date has run records, and may be held for what they explain.
-    if day is None or read_held(store, layout, day) is None:
-        day = published_manifest(store, layout, day).day
-    (_explain_date if options.shard is None else _explain_shard)(options, store, layout, day)
+    held = read_held(store, layout, day) if day else None
+    manifest = held.manifest[0] if held else published_manifest(store, layout, day)
+    (_explain_date if options.shard is None else _explain_shard)(options, store, layout, manifest)
     return 0
 
 
-def _explain_date(options: argparse.Namespace, store: "Store", layout: "Layout", day: Any) -> None:
+def _explain_date(
+    options: argparse.Namespace, store: "Store", layout: "Layout", manifest: "Manifest"
+) -> None:
     from inventory_assets.inventory.runs import rows
-    from inventory_assets.inventory.runs.date_run import DATE_RUN, read_date_run, regressions_of
+    from inventory_assets.inventory.runs.date_run import DATE_RUN, regressions_of, run_of_manifest
 
-    run = read_date_run(store, layout, day)
+    day, run = manifest.day, run_of_manifest(store, layout, manifest)
     if run is None:
         raise InventoryNotFound(
-            f"{layout.source} has no run record for {day}; materialize inventory_manifest for it"
+            f"{layout.source} has no run record for this listing of {day}; materialize "
+            "inventory_manifest for it"
         )
     regressions = regressions_of(store, layout, run)
     if options.format == "json":
@@ -92,13 +96,22 @@ def _explain_date(options: argparse.Namespace, store: "Store", layout: "Layout",
         print(f"{run.unknown:,} shard(s) have no run record, and do not count")
 
 
-def _explain_shard(options: argparse.Namespace, store: "Store", layout: "Layout", day: Any) -> None:
+def _explain_shard(
+    options: argparse.Namespace, store: "Store", layout: "Layout", manifest: "Manifest"
+) -> None:
+    from inventory_assets.inventory.manifest.snapshot import read_snapshot
     from inventory_assets.inventory.runs.shard_run import SHARD_RUN, read_shard_run
 
-    run = read_shard_run(store, layout, day, options.shard)
+    day, prefix = manifest.day, options.shard
+    # The newest listing of the shard, whether or not the manifest has it already.
+    snapshot = read_snapshot(store, layout, day, prefix)
+    listings = [each for each in manifest.shards if each.shard.prefix == prefix]
+    finished = [each.finished_at for each in ([snapshot] if snapshot else listings)]
+    run = read_shard_run(store, layout, day, prefix, finished[0]) if finished else None
     if run is None:
         raise InventoryNotFound(
-            f"{layout.source} has no run record for {day} and the shard {options.shard!r}; "
+            f"{layout.source} has no run record for {day} and the shard {prefix!r}, or one of an "
+            "earlier listing; "
             f"`inventory explain {layout.source}@{day}` shows the shards that have one"
         )
     if options.format == "json":

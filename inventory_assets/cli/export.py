@@ -1,12 +1,15 @@
 """`inventory export`: an inventory as one sorted file."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inventory_assets.cli.inventory_argument import add_inventory, open_inventory
 from inventory_assets.cli.output import STANDARD_OUTPUT, Output, add_output
 from inventory_assets.inventory.errors import UnknownFormat
-from inventory_assets.inventory.export.export_format import Dialect
+from inventory_assets.inventory.export.export_format import Dialect, ExportFormat
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.query.dataset import Dataset
 
 FILE_LISTS = ("delta-vacuum", "iceberg-files")
 """The values of `file_list.FileList`, which is slow to import."""
@@ -35,6 +38,12 @@ def add_export(commands: Any) -> None:
         choices=["s3", "s3a"],
         help="scheme of the paths in such a list, as the table has it (s3)",
     )
+    parser.add_argument(
+        "--metadata",
+        action="store_true",
+        help="add what object_metadata has asked of each object; CSV as S3 Inventory writes it has "
+        "only the fields that S3 Inventory has",
+    )
     parser.add_argument("--prefix", metavar="P", default="", help="only keys with this prefix")
     parser.set_defaults(run=_export)
 
@@ -58,14 +67,37 @@ def _write_records(options: argparse.Namespace) -> int:
             "it out"
         )
     dataset = open_inventory(options.inventory).with_prefix(options.prefix)
+    if options.metadata:
+        return _write_described(dataset, output)
     names = dataset.schema.names
     columns = output.export_format.columns(names) if output.export_format else names
     return output.write(dataset.batches(columns), dataset.schema)
 
 
+def _write_described(dataset: "Dataset", output: Output) -> int:
+    from inventory_assets.inventory.export.described_records import (
+        carries_metadata,
+        described,
+        described_schema,
+    )
+
+    # A table on a terminal has the columns of other files with a header.
+    export_format = output.export_format or ExportFormat("csv", dialect=Dialect.PLAIN)
+    if not carries_metadata(export_format):
+        raise UnknownFormat(
+            "a manifest of S3 Batch Operations has no metadata; leave out --metadata, or choose "
+            "another dialect"
+        )
+    schema = described_schema(dataset.schema, export_format)
+    files = dataset.metadata_files()
+    return output.write(described(dataset.store, files, dataset.batches(), schema), schema)
+
+
 def _write_file_list(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.export.file_list import COLUMNS, SCHEMES, FileList, file_list
 
+    if options.metadata:
+        raise UnknownFormat(f"a list for {options.dialect} has no metadata; leave out --metadata")
     kind = FileList(options.dialect)
     output = Output.of(options, Dialect.PLAIN, Dialect.PLAIN)
     dataset = open_inventory(options.inventory).with_prefix(options.prefix)

@@ -30,9 +30,10 @@ def add_status(commands: Any) -> None:
         "status",
         help="show how every source is",
         description="Show how every source is: its newest date and the age of its state, held "
-        "dates, oddities, growth, the cost of its listing, and unfinished listings. All of it is "
-        "read from the store of the results; runs of Dagster that have no checkpoint yet are not "
-        "known. The exit code is 1 if a source is too old, has no inventory, or has a held date.",
+        "dates, interrupted releases, oddities, growth, the cost of its listing, and unfinished "
+        "listings. All of it is read from the store of the results; runs of Dagster "
+        "that have no checkpoint yet are not known. The exit code is 1 if a source is too old, has "
+        "no inventory, or has a date that is held or whose release was interrupted.",
     )
     parser.add_argument(
         "source", metavar="SOURCE", nargs="?", help="only this source of the configuration"
@@ -92,7 +93,7 @@ def _document(
     """What the JSON document has of a source; the text shows the same."""
     newest, baseline = status.newest, status.baseline
     age = now - newest.listed_at if newest else None
-    if status.held:
+    if status.held or status.unfinished_releases:
         state = "held"
     elif age is None:
         state = "missing"
@@ -129,6 +130,16 @@ def _document(
                 "because": each.sentences,
             }
             for each in status.held
+        ],
+        "unfinished_releases": [
+            {
+                "date": str(each.manifest.day),
+                "released_at": release.released_at.isoformat(timespec="seconds"),
+                "released_by": release.released_by,
+                "released_because": release.because,
+            }
+            for each in status.unfinished_releases
+            if (release := each.manifest.release)
         ],
         "odd": list(status.odd),
         "unfinished": [
@@ -179,6 +190,14 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"  held        {held['date']}, since {held['since']}",
             *(f"              {sentence}" for sentence in held["because"]),
             f'              inventory release {found["source"]}@{held["date"]} --because "..."',
+        ]
+    for each in found["unfinished_releases"]:
+        name, day = found["source"], each["date"]
+        who = f"by {each['released_by']} at {each['released_at']}"
+        lines += [
+            f"  released    {day}, {who}; it is not published yet",
+            f"              the sensor {name}_releases finishes it in a few minutes, or run",
+            f'              inventory release {name}@{day} --because "..."',
         ]
     for each in found["unfinished"]:
         age = each["last_checkpoint_age_seconds"]

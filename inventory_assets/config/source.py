@@ -52,6 +52,8 @@ class Exports(_Table):
         tuple[Annotated[str, form("files")], ...], Field(strict=False, examples=[["csv.gz"]])
     ] = ()
     """Formats for one sorted file per date, by suffix; a CSV dialect may precede it."""
+    metadata: bool = False
+    """Whether they have the metadata of the objects, too; needs the table `metadata`."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to export."""
@@ -182,6 +184,8 @@ class SourceTable(_Table):
     """How the source is divided into shards; at most 100,000 partitions by date and shard."""
     schedule: Schedule = Field(default_factory=Schedule)  # TOML cannot express its defaults
     """When the source is inventoried."""
+    metadata: Metadata | None = None
+    """What is asked of each object, besides its listing; without this table, nothing."""
     exports: Exports = Exports()
     """Further formats in which each date is published."""
     encodings: Literal["compact", "plain"] = "compact"
@@ -190,8 +194,6 @@ class SourceTable(_Table):
     """What the hygiene report of each date searches for."""
     growth: Growth = Growth()
     """Which changes from a date to the next are told by a check."""
-    metadata: Metadata | None = None
-    """What is asked of each object, besides its listing; without this table, nothing."""
     gate: Gate = Field(default_factory=Gate)  # TOML cannot express its defaults
     """Which dates are held until a person releases them."""
     alerts: Alerts | None = None
@@ -267,6 +269,16 @@ class SourceTable(_Table):
                 f" identity; remove {given} or set anonymous = false"
             )
         return anonymous
+
+    @field_validator("exports")
+    @classmethod
+    def _exported_metadata_is_collected(cls, exports: Exports, info: ValidationInfo) -> Exports:
+        if exports.metadata and info.data.get("metadata", "mistaken") is None:
+            raise ValueError(
+                "found metadata = true without a table for metadata, expected objects that are "
+                "asked for it; add [sources.<name>.metadata], or remove exports.metadata"
+            )
+        return exports
 
     @field_validator("schedule")
     @classmethod

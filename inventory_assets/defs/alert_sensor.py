@@ -5,13 +5,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import groupby
 from urllib.parse import quote
 
 import dagster as dg
 from pydantic import TypeAdapter
 
 from inventory_assets.alerts.delivery import SEND_SECONDS, NotDelivered, Notifier, deliver
-from inventory_assets.alerts.outbox import Outbox
+from inventory_assets.alerts.outbox import Due, Outbox
 from inventory_assets.alerts.situation import Kind, Message
 from inventory_assets.config import Alerts
 from inventory_assets.defs.alert_situations import Look, Seen, look_at_dates, look_at_runs
@@ -60,10 +61,10 @@ def build_alert_sensor(assets: SourceAssets, alerts: Alerts) -> dg.SensorDefinit
         late_after = timedelta(hours=alerts.late_after_hours)
         look, problems = _look(work, context.instance, cursor, late_after)
         notifiers = notifiers_of(alerts, os.environ)
-        names = [each.name for each in notifiers]
+        names = [name for each in notifiers for name in each.receivers]
         outbox = cursor.outbox.updated(look.now, look.ended, names)
         outbox, told, undelivered = _deliver(assets.source.name, alerts, outbox, notifiers)
-        problems += [f"not sent, and tried again: {problem}" for problem in undelivered]
+        problems += undelivered
         for problem in problems:
             context.log.warning(problem)
         open_, left_out = len(look.now), outbox.left_out
@@ -105,27 +106,55 @@ def _read_cursor(work: SourceContext, text: str | None) -> _Cursor:
 def _deliver(
     source: str, alerts: Alerts, outbox: Outbox, notifiers: Sequence[Notifier]
 ) -> tuple[Outbox, int, list[str]]:
-    """Deliver what is pending, within the bounds of a tick."""
-    by_name = {each.name: each for each in notifiers}
-    problems: dict[str, str] = {}
-    told = 0
+    """Deliver what is pending, within the bounds of a tick; returns what was not delivered, too."""
+    of_receiver = {name: each for each in notifiers for name in each.receivers}
+    failed: set[str] = set()
+    problems: list[str] = []
+    told, now = 0, time.time()
     end = time.monotonic() + SECONDS_PER_TICK
-    for due in list(outbox.pending(list(by_name))):
+    pending = list(outbox.pending(list(of_receiver), now))
+    for (_, state, name), group in groupby(
+        pending, lambda due: (due.key, due.state, of_receiver[due.receiver].name)
+    ):
+        # One that failed is not asked again in this tick: it may take as long again.
+        if name in failed:
+            continue
+        dues = list(group)
         left = min(SEND_SECONDS, end - time.monotonic())
         if told >= MESSAGES_PER_TICK or left <= 0:
             break
-        # One that failed is not asked again in this tick: it may take as long again.
-        if due.notifier in problems:
-            continue
-        url = _url(alerts, due.situation.run_id)
+        situation = dues[0].situation
+        message = Message(source, state, situation, _url(alerts, situation.run_id))
+        receivers = [due.receiver for due in dues]
+        problem: NotDelivered | None = None
         try:
-            deliver(by_name[due.notifier], Message(source, due.state, due.situation, url), left)
+            deliver(of_receiver[receivers[0]], message, receivers, left)
         except NotDelivered as error:
-            problems[due.notifier] = str(error)
-            outbox = outbox.refused(due)
+            problem = error
+            problems.append(_described(error))
+            if not error.refused:
+                failed.add(name)
+        outbox = _after(outbox, dues, problem, now)
+        told += problem is None or bool(set(receivers).difference(problem.refused or receivers))
+    return outbox, told, problems
+
+
+def _after(outbox: Outbox, dues: Sequence[Due], problem: NotDelivered | None, now: float) -> Outbox:
+    """The state after a message to one or several receivers."""
+    for due in dues:
+        if problem is None or (problem.refused and due.receiver not in problem.refused):
+            outbox = outbox.delivered(due)
+        elif problem.may_have_arrived:
+            outbox = outbox.unanswered(due, now)
         else:
-            outbox, told = outbox.delivered(due), told + 1
-    return outbox, told, list(problems.values())
+            outbox = outbox.refused(due)
+    return outbox
+
+
+def _described(problem: NotDelivered) -> str:
+    if problem.may_have_arrived:
+        return f"not answered, so it may have arrived; it is sent again later: {problem}"
+    return f"not sent, and tried again: {problem}"
 
 
 def _url(alerts: Alerts, run_id: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from inventory_assets.alerts.situation import Kind, Situation, bounded
+from inventory_assets.config import Schedule
 from inventory_assets.config.cron import last_tick
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.manifest_checks import HELD_TAG
@@ -20,6 +21,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.gate.held_date import held_dates
+from inventory_assets.inventory.gate.unfinished_release import unfinished_releases
 from inventory_assets.inventory.growth.dated_sizes import sizes_before, sizes_of
 from inventory_assets.inventory.growth.mass_changes import mass_changes
 from inventory_assets.inventory.growth.stopped_prefixes import stopped_prefixes
@@ -86,6 +88,7 @@ class Seen:
         handled: When the runs ended that were looked at shortly before, by run.
         failed: The failed runs that no later run has made up for, by the key of their work.
         late: The late dates.
+        late_until: Until when the schedule was looked at for late dates, by the source's clock.
         odd_of: The identity of the usage in which the oddities were found.
         odd: The oddities of the newest date.
     """
@@ -96,6 +99,7 @@ class Seen:
     handled: Mapping[str, float] = field(default_factory=dict)
     failed: Mapping[str, FailedRun] = field(default_factory=dict)
     late: tuple[str, ...] = ()
+    late_until: float = 0.0
     odd_of: str = ""
     odd: tuple[Situation, ...] = ()
 
@@ -168,6 +172,18 @@ def _held(work: SourceContext) -> Iterator[Situation]:
             fingerprint="; ".join(each.sentences),
             day=str(each.day),
         )
+    for unfinished in unfinished_releases(work.store, work.layout):
+        day, release = unfinished.manifest.day, unfinished.manifest.release
+        by = release.released_by if release else "somebody"
+        # The same situation as before, until readers have the date.
+        yield Situation(
+            f"{Kind.HELD_DATE}|{day}",
+            Kind.HELD_DATE,
+            f"{by} released {day}, and it is not published yet; the sensor "
+            f"{work.source.name}_releases finishes that: {'; '.join(unfinished.crossed)}",
+            fingerprint="; ".join(unfinished.crossed),
+            day=str(day),
+        )
 
 
 def _end_of_hold(work: SourceContext, day: date) -> str:
@@ -190,11 +206,11 @@ def _with_late(
     held: set[str],
     ended: dict[str, str],
 ) -> Seen:
-    schedule, now = work.source.schedule, work.now()
-    days = dict.fromkeys(seen.late)
-    tick = last_tick(schedule.cron, schedule.timezone, now - late_after)
-    if tick is not None and tick.timestamp() >= seen.since:
-        days[str(tick.date())] = None
+    now = work.now()
+    until = now - late_after
+    # Ticks since the look before; there are several if the sensor did not run for days.
+    since = max(seen.since, seen.late_until, (until - FOLLOWED).timestamp())
+    days = dict.fromkeys([*seen.late, *_days_due(work.source.schedule, since, until)])
     late = []
     for day in days:
         manifest = read_manifest(work.store, work.layout, date.fromisoformat(day))
@@ -204,7 +220,19 @@ def _with_late(
             ended[f"{Kind.LATE_DATE}|{day}"] = f"{day} is held now"
         elif work.assets.day_of(now) - date.fromisoformat(day) <= FOLLOWED:
             late.append(day)
-    return replace(seen, late=tuple(late))
+    return replace(seen, late=tuple(late), late_until=until.timestamp())
+
+
+def _days_due(schedule: Schedule, since: float, until: datetime) -> list[str]:
+    """The days of the schedule's ticks in a time, in order."""
+    found: list[str] = []
+    while (tick := last_tick(schedule.cron, schedule.timezone, until)) is not None:
+        if tick.timestamp() < since:
+            break
+        found.append(str(tick.date()))
+        # Of several ticks of a day, one tells the day.
+        until = tick.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(minutes=1)
+    return found[::-1]
 
 
 def _late(seen: Seen) -> Iterator[Situation]:

@@ -15,6 +15,10 @@ class CorruptRecord(StoreError):
     """A file of the store is missing, damaged, or of an unknown format."""
 
 
+class OtherFormat(StoreError):
+    """A file of the store has a format that this version does not read; it is left as it is."""
+
+
 class FolderInUse(StoreError):
     """Another process is listing into the folder."""
 

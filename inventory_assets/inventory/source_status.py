@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from inventory_assets.inventory.gate.held_date import HeldDate, held_dates
+from inventory_assets.inventory.gate.unfinished_release import (
+    UnfinishedRelease,
+    unfinished_releases,
+)
 from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.growth.dated_sizes import DatedSizes
 from inventory_assets.inventory.growth.sudden_changes import changed_whole
@@ -48,6 +52,7 @@ class SourceStatus:
         newest: The manifest of the newest published date; None without one.
         baseline: The manifest that it was compared with; None without one, or if it is gone.
         held: The dates that are held.
+        unfinished_releases: The releases whose publication was interrupted, or is running.
         odd: Sentences about the newest date: what could not be decoded, what fell or rose.
         unfinished: The listings that have checkpoints.
     """
@@ -56,6 +61,7 @@ class SourceStatus:
     newest: Manifest | None
     baseline: Manifest | None
     held: tuple[HeldDate, ...]
+    unfinished_releases: tuple[UnfinishedRelease, ...]
     odd: tuple[str, ...]
     unfinished: tuple[UnfinishedListings, ...]
 
@@ -80,6 +86,7 @@ def status_of(store: Store, layout: Layout, bounds: GrowthBounds) -> SourceStatu
         newest,
         baseline,
         tuple(held_dates(store, layout)),
+        tuple(unfinished_releases(store, layout)),
         tuple(_odd(newest, baseline, bounds)) if newest else (),
         tuple(_unfinished(store, layout)),
     )

@@ -4,6 +4,7 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -101,15 +102,16 @@ def test_a_webhook_that_hangs_is_left_after_the_time_given(answer: Answer) -> No
     with ScriptedServer([answer]) as server:
         began = time.monotonic()
         with pytest.raises(NotDelivered, match=r"webhook did not answer within 0.3 s"):
-            deliver(Webhook(f"{server.url}/{SECRET}"), MESSAGE, 0.3)
+            deliver(Webhook(f"{server.url}/{SECRET}"), MESSAGE, seconds=0.3)
         assert time.monotonic() - began < 3
 
 
 def test_any_failure_of_a_notifier_is_told_by_its_type_alone() -> None:
     class Broken:
         name = "broken"
+        receivers = ("broken",)
 
-        def send(self, _message: Message) -> None:
+        def send(self, _message: Message, _receivers: Sequence[str]) -> None:
             raise RuntimeError(SECRET)
 
     with pytest.raises(NotDelivered, match=r"^broken failed with RuntimeError$"):
@@ -118,7 +120,7 @@ def test_any_failure_of_a_notifier_is_told_by_its_type_alone() -> None:
 
 def test_a_thread_that_is_left_behind_does_not_keep_the_process() -> None:
     with ScriptedServer([Answer(delay=60)]) as server, pytest.raises(NotDelivered):
-        deliver(Webhook(server.url), MESSAGE, 0.1)
+        deliver(Webhook(server.url), MESSAGE, seconds=0.1)
     assert all(each.daemon for each in threading.enumerate() if "_send" in each.name)
 
 
@@ -179,7 +181,11 @@ def test_a_login_is_encrypted_where_the_certificate_is_trusted(
     ("command", "answer", "says"),
     [
         ("MAIL", f"550 {SECRET}", "email: 127.0.0.1 answered 550"),
-        ("RCPT", f"550 {SECRET}", "email: 127.0.0.1 refused the receivers"),
+        (
+            "RCPT",
+            f"550 {SECRET}",
+            "email: 127.0.0.1 refused ops@example.com (550), ada@example.com (550)",
+        ),
         ("DATA", f"451 {SECRET}", "email: 127.0.0.1 answered 451"),
         ("AUTH", f"535 {SECRET}", "email: 127.0.0.1 answered 535"),
     ],
@@ -204,3 +210,58 @@ def test_a_mail_server_that_is_not_there_is_an_error() -> None:
         port = server.port
     with pytest.raises(NotDelivered, match=r"email: 127\.0\.0\.1: Connection refused"):
         deliver(mail(port), MESSAGE)
+
+
+def test_a_mail_that_one_receiver_refuses_is_delivered_to_the_others() -> None:
+    with SmtpServer(refused={"ada@example.com": f"550 {SECRET}"}) as server:
+        notifier = mail(server.port)
+        with pytest.raises(NotDelivered) as caught:
+            deliver(notifier, MESSAGE)
+        assert str(caught.value) == "email: 127.0.0.1 refused ada@example.com (550)"
+        assert caught.value.refused == ("email:ada@example.com",)
+        assert not caught.value.may_have_arrived
+        server.refused.clear()
+        deliver(notifier, MESSAGE, caught.value.refused)
+    assert [each.to for each in server.received] == [("ops@example.com",), ("ada@example.com",)]
+    assert server.received[1].mail["To"] == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(delay=60), Answer(504), Answer(body=b"x" * 9, sent=0, reset=True)]
+)
+def test_a_webhook_that_was_sent_a_message_and_does_not_answer_may_have_it(answer: Answer) -> None:
+    with ScriptedServer([answer]) as server, pytest.raises(NotDelivered) as caught:
+        deliver(Webhook(server.url), MESSAGE, seconds=1)
+    assert caught.value.may_have_arrived
+
+
+@pytest.mark.parametrize("answer", [Answer(404), Answer(500), Answer(503)])
+def test_a_webhook_that_answers_with_an_error_does_not_have_it(answer: Answer) -> None:
+    with ScriptedServer([answer]) as server, pytest.raises(NotDelivered) as caught:
+        deliver(Webhook(server.url), MESSAGE)
+    assert not caught.value.may_have_arrived
+
+
+def test_a_webhook_that_is_not_there_does_not_have_it() -> None:
+    with ScriptedServer([Answer()]) as server:
+        url = server.url
+    with pytest.raises(NotDelivered) as caught:
+        deliver(Webhook(url), MESSAGE)
+    assert not caught.value.may_have_arrived
+
+
+def test_a_mail_server_that_takes_a_mail_and_does_not_answer_may_have_it() -> None:
+    with SmtpServer(silent_after_data=True) as server, pytest.raises(NotDelivered) as caught:
+        deliver(mail(server.port), MESSAGE)
+    assert caught.value.may_have_arrived
+    assert len(server.received) == 1
+
+
+@pytest.mark.parametrize("command", ["MAIL", "DATA"])
+def test_a_mail_server_that_refuses_does_not_have_it(command: str) -> None:
+    with (
+        SmtpServer(refuses={command: "451 later"}) as server,
+        pytest.raises(NotDelivered) as caught,
+    ):
+        deliver(mail(server.port), MESSAGE)
+    assert not caught.value.may_have_arrived

@@ -1,6 +1,7 @@
 """People are told of failed runs, and of late, held and odd dates: once, and of their end."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,14 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from inventory_assets.config import Alerts, Growth, Schedule
-from inventory_assets.defs import alert_situations
+from inventory_assets.config.alerts import Email
+from inventory_assets.defs import alert_sensor, alert_situations
 from inventory_assets.inventory.gate.publication import release_date
 from inventory_assets.s3.errors import AccessDenied
-from inventory_assets_tests.assets.test_gate import list_badly
+from inventory_assets_tests.assets.test_gate import list_badly, release
 from inventory_assets_tests.assets.world import TODAY, YESTERDAY, Buckets, World, noon
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
+from inventory_assets_tests.fakes.smtp_server import SmtpServer
 
 VARIABLE = "INVENTORY_TEST_WEBHOOK"
 SECRET = "T000-very-secret-path"
@@ -254,7 +257,31 @@ def test_a_date_that_is_not_published_hours_after_its_schedule_is_late(
     assert [told(each) for each in watch.tick()] == [("late_date", "open", str(days[2]))]
     world.set_day(days[3])
     found = [told(each) for each in watch.tick()]
-    assert found == [("late_date", "open", str(days[3]))]
+    between = [TODAY - timedelta(days=number) for number in range(6, -1, -1)]
+    assert found == [("late_date", "open", str(day)) for day in between], "it was down since"
+    assert watch.tick() == []
+
+
+def test_dates_that_became_late_without_the_store_are_told_when_it_is_back(
+    make: Callable[..., tuple[World, Watch]],
+) -> None:
+    schedule = Schedule(start_date=TODAY - timedelta(days=9), cron="0 0,10 * * *")
+    alerts = ALERTS.model_copy(update={"late_after_hours": 1})
+    world, watch = make(schedule=schedule, alerts=alerts)
+    days = [TODAY - timedelta(days=number) for number in (3, 2, 1, 0)]
+    world.set_day(days[0])
+    watch.cursor = None
+    watch.tick()
+    world.store.publish(world.layout.held(TODAY), b"{")  # reading it is an error
+    for day in days[1:3]:
+        world.set_day(day)
+        assert watch.tick() == []
+    world.store.path(world.layout.held(TODAY)).unlink()
+    world.pass_day(days[1])
+    world.set_day(days[3])
+    assert [told(each) for each in watch.tick()] == [
+        ("late_date", "open", str(day)) for day in days[2:]
+    ]
 
 
 # Odd dates
@@ -292,6 +319,58 @@ def test_what_a_receiver_refuses_is_sent_again_and_the_tick_succeeds_without_its
     server.script(Answer(204))
     assert [told(each) for each in watch.tick()] == [("held_date", "open", DAY)]
     assert watch.tick() == []
+
+
+def test_a_receiver_that_never_answers_gets_a_message_three_times_within_hours(
+    make: Callable[..., tuple[World, Watch]],
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alert_sensor, "SEND_SECONDS", 0.5)
+    world, watch = make()
+    list_badly(world)
+    world.run("inventory_manifest", DAY)
+    server.script(Answer(204, delay=5))
+    start, counts = time.time(), []
+    for minutes in (0, 1, 9, 11, 12, 60, 72, 73, 600):
+        monkeypatch.setattr(time, "time", lambda at=start + 60 * minutes: at)
+        counts.append(len(watch.tick()))
+        if counts[-1]:
+            assert "not answered, so it may have arrived; it is sent again later" in watch.outcome
+    assert counts == [1, 0, 0, 1, 0, 0, 1, 0, 0]
+    server.script(Answer(204))
+    assert release(world).success
+    assert [told(each) for each in watch.tick()] == [("held_date", "resolved", DAY)]
+
+
+def test_a_mail_that_one_address_refuses_is_sent_to_that_one_again_and_to_no_other(
+    make: Callable[..., tuple[World, Watch]],
+) -> None:
+    addresses = ("ops@example.com", "ada@example.com")
+    with SmtpServer(refused={"ada@example.com": f"450 {SECRET}"}) as mails:
+        email = Email(
+            host="127.0.0.1",
+            port=mails.port,
+            security="none",
+            sender="inventory@example.com",
+            to=addresses,
+        )
+        world, watch = make(alerts=Alerts(email=email))
+        list_badly(world)
+        world.run("inventory_manifest", DAY)
+        for _ in range(2):
+            watch.tick()
+            assert "email: 127.0.0.1 refused ada@example.com (450)" in watch.outcome
+            assert SECRET not in watch.outcome
+        assert [each.to for each in mails.received] == [("ops@example.com",)]
+        mails.refused.clear()
+        watch.tick()
+        watch.tick()
+        assert [each.to for each in mails.received] == [(each,) for each in addresses]
+        assert release(world).success
+        watch.tick()
+        assert mails.received[-1].to == addresses, "one mail for both"
+        assert len(mails.received) == 3
 
 
 def test_a_receiver_that_fails_is_asked_once_in_a_tick_and_others_are_told(

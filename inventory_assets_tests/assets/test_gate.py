@@ -14,6 +14,7 @@ from inventory_assets.inventory.gate.publication import release_date
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot, read_snapshots
 from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.assets.test_automation import Daemon
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -27,6 +28,8 @@ from inventory_assets_tests.assets.world import (
     metadata_of,
     noon,
 )
+from inventory_assets_tests.inventory.gate.gated_dates import die, interrupted
+from inventory_assets_tests.inventory.histories import Killed
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 DAY = str(TODAY)
@@ -276,7 +279,10 @@ def test_a_fall_beyond_a_configured_bound_of_growth_holds_the_date(
 def ticked(world: World) -> list[dg.RunRequest]:
     sensor = world.definitions.resolve_sensor_def("src_releases")
     context = dg.build_sensor_context(
-        instance=world.instance, resources=world.resources(), definitions=world.definitions
+        instance=world.instance,
+        resources=world.resources(),
+        definitions=world.definitions,
+        sensor_name="src_releases",
     )
     return list(sensor.evaluate_tick(context).run_requests or [])
 
@@ -305,3 +311,87 @@ def test_a_release_by_the_job_needs_no_further_run(world: World) -> None:
     world.run("inventory_manifest", DAY)
     assert release(world).success
     assert ticked(world) == []
+
+
+def kill_release(world: World, writes: int) -> None:
+    """Release the day by the command, whose process is killed before one of its writes."""
+    store = interrupted(LocalStore(world.store.root), writes, die)
+    with pytest.raises(Killed):
+        release_date(store, world.layout, TODAY, "ada", "only slow", lambda: noon(TODAY))
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+def test_a_release_that_was_killed_is_finished_by_the_sensors_run(
+    world: World, writes: int
+) -> None:
+    list_badly(world)
+    assert not world.run("inventory_manifest", DAY).success
+    kill_release(world, writes)
+    assert ticked(world) == [], "its process may still be at work"
+    world.set_time(noon(TODAY) + timedelta(minutes=3))
+    [request] = ticked(world)
+    assert request.partition_key == DAY
+    assert world.run("inventory_manifest", request.partition_key).success
+    manifest = read_manifest(world.store, world.layout, TODAY)
+    assert manifest is not None
+    assert manifest.release is not None
+    assert manifest.release.released_by == "ada"
+    assert ticked(world) == []
+
+
+def test_a_run_for_a_release_that_failed_is_requested_again_in_the_next_hour_and_for_a_week(
+    world: World,
+) -> None:
+    list_badly(world)
+    world.run("inventory_manifest", DAY)
+    kill_release(world, 1)
+    keys = []
+    for later in (
+        timedelta(minutes=3),
+        timedelta(minutes=4),
+        timedelta(hours=1),
+        timedelta(days=6),
+    ):
+        world.set_time(noon(TODAY) + later)
+        keys += [request.run_key for request in ticked(world)]
+    assert len(keys) == 4
+    assert len(set(keys)) == 3
+    world.set_time(noon(TODAY) + timedelta(days=7, minutes=1))
+    assert ticked(world) == []
+
+
+def test_no_run_is_requested_for_a_release_while_one_for_it_is_in_progress(world: World) -> None:
+    list_badly(world)
+    world.run("inventory_manifest", DAY)
+    kill_release(world, 1)
+    world.set_time(noon(TODAY) + timedelta(minutes=3))
+    [request] = ticked(world)
+    job = world.definitions.resolve_implicit_global_asset_job_def()
+    tags = {"dagster/partition": DAY, "dagster/sensor_name": "src_releases", **request.tags}
+    run = world.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    world.set_time(noon(TODAY) + timedelta(hours=2))
+    assert ticked(world) == []
+    world.instance.report_run_failed(run)
+    assert len(ticked(world)) == 1
+
+
+def test_a_released_date_that_is_held_again_needs_no_run(world: World, buckets: Buckets) -> None:
+    list_badly(world)
+    world.run("inventory_manifest", DAY)
+    release_date(world.store, world.layout, TODAY, "ada", "only slow", lambda: noon(TODAY))
+    assert len(ticked(world)) == 1
+    buckets.keys["memory"].add("b/2")
+    list_badly(world)
+    assert not world.run("inventory_manifest", DAY).success
+    assert read_held(world.store, world.layout, TODAY) is not None
+    assert ticked(world) == []
+
+
+def test_a_damaged_record_of_a_hold_does_not_stop_the_sensor(world: World) -> None:
+    world.pass_day(YESTERDAY)
+    world.store.publish(world.layout.held(YESTERDAY), b"{")
+    world.set_day(TODAY)
+    list_badly(world)
+    world.run("inventory_manifest", DAY)
+    release_date(world.store, world.layout, TODAY, "ada", "only slow", lambda: noon(TODAY))
+    assert [request.partition_key for request in ticked(world)] == [DAY]

@@ -4,14 +4,16 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.config import Metadata, Retention, Shards
+from inventory_assets.config import Exports, Metadata, Retention, Shards
 from inventory_assets.definitions import build_definitions
 from inventory_assets.defs.source.run_telemetry import TRACE_TAG
 from inventory_assets.inventory.errors import InventoryNotFound
@@ -293,6 +295,64 @@ def test_the_iceberg_tables_have_the_metadata_of_each_date(make: Callable[..., S
     rows = {row["key"]: row["user_metadata"] for row in frame.to_dicts()}
     assert mapped(rows["root"]) == {"owner": "old"}
     assert mapped(rows["a/9"]) == {"owner": "new"}
+
+
+def exported(world: Served, outcome: Outcome) -> dict[str, str | None]:
+    """The content type of each object in the exported Parquet file."""
+    assert outcome.success, failure_text(outcome)
+    data = world.store.read(world.layout.export(TODAY, "parquet")) or b""
+    rows = pq.read_table(BytesIO(data), columns=["key", "content_type"]).to_pylist()
+    return {row["key"]: row["content_type"] for row in rows}
+
+
+def test_exports_have_the_metadata_as_soon_as_it_is_collected(make: Callable[..., Served]) -> None:
+    world = make(exports=Exports(csv_inventory=True, files=("parquet",), metadata=True))
+    world.put(*KEYS, headers={"content-type": "text/plain"})
+    world.pass_day(TODAY)
+    # Before the metadata is collected, the inventory is exported nevertheless.
+    before = world.run("inventory_exports", str(TODAY))
+    assert set(exported(world, before).values()) == {None}
+    event = materializations(before)[str(TODAY)]
+    assert metadata_of(event, "metadata_missing_shards") == len(world.shard_keys)
+    world.ask()
+    after = world.run("inventory_exports", str(TODAY))
+    assert exported(world, after) == dict.fromkeys(sorted(KEYS), "text/plain")
+    event = materializations(after)[str(TODAY)]
+    assert metadata_of(event, "metadata_missing_shards") == 0
+    assert metadata_of(event, "metadata_unknown_objects") == 0
+    assert data_versions(before) != data_versions(after)
+    again = world.run("inventory_exports", str(TODAY))
+    assert data_versions(after) == data_versions(again)
+
+
+def test_exports_are_made_anew_when_the_metadata_changes(make: Callable[..., Served]) -> None:
+    world = make(exports=Exports(files=("parquet",), metadata=True))
+    key = world.assets.key("inventory_exports")
+
+    def requested(cursor: object) -> tuple[list[str], object]:
+        result = dg.evaluate_automation_conditions(
+            world.definitions,
+            world.instance,
+            asset_selection=dg.AssetSelection.assets(key),
+            evaluation_time=noon(TODAY),
+            cursor=cursor,  # type: ignore[arg-type]
+        )
+        return sorted(map(str, result.get_requested_partitions(key))), result.cursor
+
+    _, cursor = requested(None)
+    world.pass_day(TODAY)
+    wanted, cursor = requested(cursor)
+    assert wanted == [str(TODAY)]
+    world.run("inventory_exports", str(TODAY))
+    wanted, cursor = requested(cursor)
+    assert wanted == []
+    world.ask()
+    wanted, cursor = requested(cursor)
+    assert wanted == [str(TODAY)]
+    world.run("inventory_exports", str(TODAY))
+    world.ask()  # asks for nothing, and changes nothing
+    wanted, cursor = requested(cursor)
+    assert wanted == []
 
 
 def test_retention_keeps_the_files_of_kept_dates_alone(make: Callable[..., Served]) -> None:

@@ -17,6 +17,7 @@ from inventory_assets_tests.assets.world import (
     check_results,
     materializations,
     metadata_of,
+    noon,
     table_of,
 )
 
@@ -44,7 +45,7 @@ def test_a_listing_says_what_limited_it(world: World) -> None:
     world.discover()
     for event in materializations(world.list_all()).values():
         assert "Nothing limited the listing: it was short" in metadata_of(event, "limited_by")
-    run = read_shard_run(world.store, world.layout, TODAY, "a/")
+    run = read_shard_run(world.store, world.layout, TODAY, "a/", noon(TODAY))
     assert run is not None
     assert (run.prefix, run.source) == ("a/", world.layout.source)
     assert run.figures.requests > 0

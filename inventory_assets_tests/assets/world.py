@@ -75,8 +75,12 @@ class World:
 
     def set_day(self, day: date) -> None:
         """Let the clock stand at noon of a day."""
-        self.day = day
-        self.definitions = build_definitions(self.config, Clock(fixed=noon(day).isoformat()))
+        self.set_time(noon(day))
+
+    def set_time(self, now: datetime) -> None:
+        """Let the clock stand at a time."""
+        self.day = now.date()
+        self.definitions = build_definitions(self.config, Clock(fixed=now.isoformat()))
 
     @property
     def layout(self) -> Layout:

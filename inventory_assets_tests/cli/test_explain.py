@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.gate.held_date import HELD, HeldDate
-from inventory_assets.inventory.manifest.manifest_merge import required_manifest
+from inventory_assets.inventory.manifest.manifest_merge import publish_manifest, required_manifest
 from inventory_assets.inventory.runs.date_run import publish_date_run
 from inventory_assets.inventory.runs.shard_run import publish_shard_run
 from inventory_assets.inventory.storage.commit import publish
@@ -30,10 +30,12 @@ def with_runs(published: Path) -> None:
     for number in range(2):
         day = DAY + timedelta(days=number)
         for prefix in ("", "a/"):
-            publish_shard_run(store, LAYOUT, replace(shard_run(prefix), day=day))
+            publish_shard_run(store, LAYOUT, replace(shard_run(prefix), day=day, finished_at=NOW))
         publish_date_run(store, LAYOUT, required_manifest(store, LAYOUT, day), NOW)
     for age in range(1, 4):
-        earlier = replace(shard_run(found=figures(5.0)), day=DAY - timedelta(days=age))
+        earlier = replace(
+            shard_run(found=figures(5.0), finished_at=NOW), day=DAY - timedelta(days=age)
+        )
         manifest = replace(required_manifest(store, LAYOUT, DAY), day=earlier.day)
         publish_shard_run(store, LAYOUT, earlier)
         publish_date_run(store, LAYOUT, manifest, NOW)
@@ -117,9 +119,27 @@ def test_a_held_date_is_explained_although_it_is_not_published(run: Run, publish
     assert run("explain", f"source@{day}").code != 0
     record = HeldDate(day, NOW, NOW, NO_ETAG, (), (manifest,))
     publish(store, HELD.file(LAYOUT.held(day), record))
-    publish_shard_run(store, LAYOUT, replace(shard_run("a/"), day=day))
+    publish_shard_run(store, LAYOUT, replace(shard_run("a/"), day=day, finished_at=NOW))
     publish_date_run(store, LAYOUT, manifest, NOW)
     for arguments in ((), ("--shard", "a/")):
         outcome = run("explain", f"source@{day}", *arguments)
         assert outcome.code == 0
         assert SENTENCE in outcome.output.decode()
+
+
+@pytest.mark.usefixtures("with_runs")
+@pytest.mark.parametrize("arguments", [(), ("--shard", "a/")])
+def test_the_record_of_an_earlier_listing_explains_nothing(
+    run: Run, published: Path, arguments: tuple[str, ...]
+) -> None:
+    store = LocalStore(published / "store")
+    manifest = required_manifest(store, LAYOUT, DAY)
+    shards = [replace(each, finished_at=NOW + timedelta(hours=1)) for each in manifest.shards]
+    # Listed again, with the same content; the records of the runs could not be written.
+    publish_manifest(store, LAYOUT, replace(manifest, shards=tuple(shards)))
+    try:
+        outcome = run("explain", f"source@{DAY}", *arguments)
+        assert outcome.code == 1
+        assert "has no run record for" in outcome.error
+    finally:
+        publish_manifest(store, LAYOUT, manifest)

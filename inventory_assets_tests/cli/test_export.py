@@ -8,8 +8,15 @@ from urllib.parse import unquote
 import polars as pl
 import pytest
 
+from inventory_assets.cli import main
 from inventory_assets.cli.command import EXIT_SIGPIPE
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.storage import local_store
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.cli.conftest import KEYS, LATER, Outcome, on_a_terminal, start
+from inventory_assets_tests.fakes.object_server import ObjectServer
+from inventory_assets_tests.inventory.metadata.object_days import Bucket
+from inventory_assets_tests.inventory.samples import LAYOUT, NOW
 
 Run = Callable[..., Outcome]
 
@@ -134,3 +141,59 @@ def test_a_scheme_of_uris_needs_a_list_of_files(run: Run) -> None:
     outcome = run("export", "source", "--uri-scheme", "s3a")
     assert outcome.code == 1
     assert "--dialect delta-vacuum" in outcome.error
+
+
+def test_metadata_that_was_not_collected_is_an_error(run: Run) -> None:
+    outcome = run("export", "source", "--metadata")
+    assert outcome.code == 1
+    assert "the metadata of 3 shard(s) of source on 2026-05-06 was not collected" in outcome.error
+
+
+@pytest.mark.parametrize("dialect", ["batch-operations", "delta-vacuum"])
+def test_a_dialect_without_metadata_refuses_it(run: Run, dialect: str) -> None:
+    outcome = run("export", "source", "--metadata", "--dialect", dialect)
+    assert outcome.code == 1
+    assert "leave out --metadata" in outcome.error
+
+
+@pytest.fixture
+def described(
+    tmp_path: Path,
+    no_aws_environment: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder with an inventory of three objects whose metadata was collected."""
+    monkeypatch.setattr(local_store, "_flush", lambda _path: None)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INVENTORY_CONFIG", raising=False)
+    Path("inventory.toml").write_text('store = "store"\n[sources.source]\nbucket = "bucket"\n')
+    store = LocalStore(tmp_path / "store")
+    with ObjectServer() as server:
+        bucket = Bucket(server, store)
+        for key in ("a", "b/1", "b/2"):
+            bucket.put(key, key, headers={"x-amz-meta-owner": f"\x1b{key}"})
+        bucket.collect()
+        snapshots = {"": bucket.snapshot()}
+    publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
+
+
+@pytest.mark.usefixtures("described")
+def test_metadata_is_added_to_each_object(
+    capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    assert main(["export", "source", "--metadata", "--prefix", "b/", "--format", "jsonl"]) == 0
+    rows = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [(row["key"], row["user_metadata"]) for row in rows] == [
+        ("b/1", {"owner": "\x1bb/1"}),
+        ("b/2", {"owner": "\x1bb/2"}),
+    ]
+    assert main(["export", "source", "--metadata", "-o", "out.parquet"]) == 0
+    assert pl.read_parquet(tmp_path / "out.parquet")["content_type"].len() == 3
+
+
+@pytest.mark.usefixtures("described")
+def test_a_table_shows_metadata_that_cannot_control_the_terminal(tmp_path: Path) -> None:
+    code, shown = on_a_terminal(tmp_path, "export", "source", "--metadata")
+    assert (code, b"\x1b" in shown) == (0, False)
+    assert b"user_metadata" in shown
+    assert rb"\x1bb/1" in shown or rb"\u001bb/1" in shown

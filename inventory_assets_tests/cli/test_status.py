@@ -16,6 +16,8 @@ from inventory_assets.inventory.manifest.manifest_merge import merge, newest_man
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.cli.conftest import Outcome
+from inventory_assets_tests.inventory.gate.gated_dates import die, interrupted
+from inventory_assets_tests.inventory.histories import Killed
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, snapshot_of
 
 NOW = datetime.now(UTC)
@@ -138,6 +140,28 @@ def test_a_released_date_shows_who_released_it_and_why(
     outcome = run("status")
     assert outcome.code == 0
     assert "  released    by ada, because: only slow" in outcome.output.decode()
+
+
+def test_a_release_that_was_killed_is_shown_with_what_to_do(
+    store: LocalStore, run: Callable[..., Outcome]
+) -> None:
+    assert publish(store, "abcd", failed=50)
+    with pytest.raises(Killed):
+        release_date(interrupted(store, 1, die), LAYOUT, TODAY, "ada", "only slow", lambda: NOW)
+    outcome = run("status")
+    text = outcome.output.decode()
+    assert (outcome.code, text.partition("\n")[0]) == (1, "source: held")
+    assert f"  released    {TODAY}, by ada at " in text
+    assert "it is not published yet" in text
+    assert f'inventory release source@{TODAY} --because "..."' in text
+    [found] = document(run("status", "--format", "json"))["unfinished_releases"]
+    assert (found["date"], found["released_by"], found["released_because"]) == (
+        str(TODAY),
+        "ada",
+        "only slow",
+    )
+    assert run("release", f"source@{TODAY}", "--because", "again").code == 0
+    assert run("status").code == 0
 
 
 def test_a_fall_is_odd_but_fine(store: LocalStore, run: Callable[..., Outcome]) -> None:

@@ -147,7 +147,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "listing_window_days": 31,
             "sensor_interval_seconds": 300,
         },
-        "exports": {"csv_inventory": False, "files": ()},
+        "exports": {"csv_inventory": False, "files": (), "metadata": False},
         "iceberg": False,
         "hygiene": {
             "enabled": True,

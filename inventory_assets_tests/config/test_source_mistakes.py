@@ -245,3 +245,34 @@ def test_sources_of_different_buckets_may_have_folders_of_one_name() -> None:
         '[sources.new]\nbucket = "acme-logs"\nfolder = "old"\n[sources.old]\nbucket = "others"'
     )
     assert [source.folder_name for source in config.sources.values()] == ["old", "old"]
+
+
+def test_a_budget_smaller_than_one_object_is_an_error() -> None:
+    line = mistake("[sources.logs.metadata]\ntags = true\nmax_requests = 1")
+    assert line.startswith(
+        "sources.logs.metadata.max_requests: found the number 1 with tags = true"
+    )
+    assert "expected at least 2, the requests for one object and its tags" in line
+
+
+@pytest.mark.parametrize("table", ["tags = true\nmax_requests = 2", "max_requests = 1"])
+def test_a_budget_for_one_object_is_enough(table: str) -> None:
+    load(f'[sources.logs]\nbucket = "acme-logs"\n[sources.logs.metadata]\n{table}')
+
+
+def test_metadata_that_is_not_collected_cannot_be_exported() -> None:
+    line = mistake("[sources.logs.exports]\nmetadata = true")
+    assert line.startswith("sources.logs.exports: found metadata = true without a table")
+    assert "add [sources.<name>.metadata]" in line
+
+
+def test_metadata_with_a_mistake_is_no_second_mistake_of_the_exports() -> None:
+    line = mistake("[sources.logs.exports]\nmetadata = true\n[sources.logs.metadata]\ntags = 1")
+    assert line.startswith("sources.logs.metadata.tags: ")
+
+
+def test_metadata_that_is_collected_can_be_exported() -> None:
+    load(
+        '[sources.logs]\nbucket = "acme-logs"\n[sources.logs.exports]\nmetadata = true\n'
+        'files = ["parquet"]\n[sources.logs.metadata]'
+    )

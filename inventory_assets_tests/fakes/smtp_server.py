@@ -1,6 +1,7 @@
 """An SMTP server on 127.0.0.1 that keeps the mails it is sent (RFC 5321, RFC 4954 for PLAIN)."""
 
 import base64
+import socket
 import socketserver
 import ssl
 from dataclasses import dataclass
@@ -36,17 +37,27 @@ class SmtpServer(Served):
         port: Where it listens.
         received: The mails.
         refuses: Answers to commands, by their first word, instead of accepting them.
+        refused: Answers for receivers, by their address, instead of accepting them.
 
     Args:
         tls: Offers STARTTLS with this context.
         refuses: See above.
+        refused: See above.
+        silent_after_data: Whether it keeps a mail and closes the connection without an answer.
     """
 
     def __init__(
-        self, tls: ssl.SSLContext | None = None, refuses: dict[str, str] | None = None
+        self,
+        tls: ssl.SSLContext | None = None,
+        refuses: dict[str, str] | None = None,
+        refused: dict[str, str] | None = None,
+        *,
+        silent_after_data: bool = False,
     ) -> None:
         self.received: list[Received] = []
         self.refuses = refuses or {}
+        self.refused = refused or {}
+        self.silent_after_data = silent_after_data
         fake = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -127,12 +138,19 @@ class _Session:
         self._say("250 ok")
 
     def _rcpt(self, rest: str) -> None:
-        self._to.append(_address(rest))
+        address = _address(rest)
+        if address in self._fake.refused:
+            self._say(self._fake.refused[address])
+            return
+        self._to.append(address)
         self._say("250 ok")
 
     def _data(self, _rest: str) -> None:
         self._say("354 go on")
         self._receive()
+        if self._fake.silent_after_data:
+            self._connection.shutdown(socket.SHUT_RDWR)
+            return
         self._say("250 ok")
 
     def _receive(self) -> None:

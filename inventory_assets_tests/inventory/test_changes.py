@@ -14,7 +14,7 @@ from inventory_assets.inventory.changes.shard_changes import (
     read_changes,
 )
 from inventory_assets.inventory.changes.sorted_diff import Change
-from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.errors import CorruptRecord, OtherFormat
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
@@ -197,11 +197,11 @@ def test_a_damaged_record_of_changes_is_named(store: LocalStore, damage: bytes) 
         read_changes(store, LAYOUT, DAY, "")
 
 
-def test_a_record_of_changes_of_another_format_is_named(store: LocalStore) -> None:
+def test_a_record_of_changes_of_an_older_format_is_named(store: LocalStore) -> None:
     whole(store, "abc", "bcd")
     text = store.read(LAYOUT.changes(DAY, "")) or b""
     store.publish(LAYOUT.changes(DAY, ""), text.replace(b'"format": 3', b'"format": 1'))
-    with pytest.raises(CorruptRecord):
+    with pytest.raises(OtherFormat, match=r"has format 1, and this version .* reads 3"):
         read_changes(store, LAYOUT, DAY, "")
 
 

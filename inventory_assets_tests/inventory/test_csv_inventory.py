@@ -56,9 +56,11 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Part]:
     parts: list[Part] = []
     plain = csv_inventory._write
 
-    def noting(store: LocalStore, layout: Layout, part: Part, schema: pa.Schema) -> DataFile:
-        parts.append(part)
-        return plain(store, layout, part, schema)
+    def noting(
+        store: LocalStore, layout: Layout, content: csv_inventory.CsvContent, schema: pa.Schema
+    ) -> DataFile:
+        parts.append(content.part)
+        return plain(store, layout, content, schema)
 
     monkeypatch.setattr(csv_inventory, "_write", noting)
     return parts

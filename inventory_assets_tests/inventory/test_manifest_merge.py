@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
+from inventory_assets.inventory.errors import ManifestIncomplete, OtherFormat, StoreError
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
@@ -311,11 +311,22 @@ def test_a_damaged_manifest_is_none(
     assert read_manifest(store, LAYOUT, DAY) is None
 
 
-def test_a_manifest_of_another_format_is_none(store: LocalStore) -> None:
-    publish_manifest(store, LAYOUT, merged(store, tiles(store)))
+@pytest.mark.parametrize("number", [b"2", b"9"])
+def test_a_manifest_of_another_format_is_not_taken_for_a_missing_one(
+    store: LocalStore, number: bytes
+) -> None:
+    manifest = merged(store, tiles(store))
+    publish_manifest(store, LAYOUT, manifest)
     key = LAYOUT.manifest(DAY)
-    store.publish(key, (store.read(key) or b"").replace(b'"format": 3', b'"format": 9'))
-    assert read_manifest(store, LAYOUT, DAY) is None
+    of_another = (store.read(key) or b"").replace(b'"format": 3', b'"format": ' + number)
+    store.publish(key, of_another)
+    with pytest.raises(OtherFormat, match=f"has format {number.decode()}, and this version"):
+        read_manifest(store, LAYOUT, DAY)
+    with pytest.raises(OtherFormat):
+        newest_manifest(store, LAYOUT, date.max)
+    with pytest.raises(OtherFormat):
+        publish_manifest(store, LAYOUT, manifest)
+    assert store.read(key) == of_another
 
 
 def test_the_baseline_is_the_newest_complete_manifest_before_the_day(store: LocalStore) -> None:

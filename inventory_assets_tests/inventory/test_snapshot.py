@@ -106,7 +106,7 @@ def change(**fields: object) -> Any:
         pytest.param(lambda _: b"[]", id="a list"),
         pytest.param(lambda _: b"null", id="null"),
         pytest.param(lambda _: b"\xff\xfe", id="no text"),
-        pytest.param(change(format=9), id="other format"),
+        pytest.param(change(format="other"), id="no format"),
         pytest.param(change(parts=[{}]), id="an empty part"),
         pytest.param(change(evidence=[{"key_range": "x"}]), id="a strange range"),
         pytest.param(change(shard={"prefix": "other/", "excluded": []}), id="another shard"),

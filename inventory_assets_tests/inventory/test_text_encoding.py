@@ -136,3 +136,34 @@ def test_a_columns_name_in_a_header_may_hold_quotes() -> None:
 def test_whole_numbers_of_any_size_stay_numbers_in_json() -> None:
     sums = pl.DataFrame({"n": [2**70]}, schema={"n": pl.Decimal(38, 0)}).to_arrow()
     assert json.loads(json_lines(sums)) == {"n": 2**70}
+
+
+MAPS = pa.map_(pa.string(), pa.string())
+
+
+@given(
+    st.lists(st.none() | st.dictionaries(keys, st.none() | keys, max_size=3), max_size=5),
+    st.booleans(),
+)
+def test_a_map_of_texts_is_an_object_in_jsonl_and_json_in_csv(
+    maps: list[dict[str, str | None] | None], is_alone: bool
+) -> None:
+    column = pa.array([each if each is None else [*each.items()] for each in maps], MAPS)
+    columns = {"m": column} if is_alone else {"key": ["\n}"] * len(maps), "m": column, "n": column}
+    table = pa.table(columns)
+    lines = json_lines(table).decode().split("\n")[:-1]
+    assert [json.loads(line)["m"] for line in lines] == maps
+    assert all(json.loads(line).keys() == columns.keys() for line in lines)
+    text = csv_lines(table.select(["m"]), Dialect.PLAIN).decode()
+    found = [row[0] if row else "" for row in csv.reader(io.StringIO(text, newline=""))]
+    assert [json.loads(each) if each else None for each in found] == maps
+
+
+def test_lines_with_maps_are_complete_beyond_a_slice() -> None:
+    count = 10_000
+    table = pa.table(
+        {"key": [f"{n}" for n in range(count)], "m": pa.array([[("a", "b")]] * count, MAPS)}
+    )
+    rows = [json.loads(line) for line in json_lines(table).splitlines()]
+    assert [row["key"] for row in rows] == [f"{n}" for n in range(count)]
+    assert all(row["m"] == {"a": "b"} for row in rows)

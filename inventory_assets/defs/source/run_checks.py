@@ -18,8 +18,8 @@ from inventory_assets.inventory.runs.cause import limiting_cause
 from inventory_assets.inventory.runs.date_run import (
     DateRun,
     publish_date_run,
-    read_date_run,
     regressions_of,
+    run_of_manifest,
 )
 from inventory_assets.inventory.runs.regressions import (
     COMPARED_RUNS,
@@ -89,7 +89,7 @@ def log_speed(
 ) -> None:
     """Log the check of a date."""
     day = str(manifest.day)
-    run = read_date_run(work.store, work.layout, manifest.day)
+    run = run_of_manifest(work.store, work.layout, manifest)
     if run is None:
         log_check(context, check, day, [], note="the listings have no run record")
         return

@@ -4,13 +4,16 @@ It is an inventory configuration of its own, named `<source>-csv`. Each Parquet 
 file; a CSV file written for an earlier date is reused.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from inventory_assets.inventory.export.described_records import described, described_schema
 from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.exporter import md5_of, write_export
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -20,6 +23,7 @@ from inventory_assets.inventory.manifest.s3_inventory_format import (
     manifest_document,
     symlinks,
 )
+from inventory_assets.inventory.metadata.date_metadata import MetadataFile
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.commit import RecordFile, commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
@@ -30,6 +34,8 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 SUFFIX = "csv.gz"
 """The suffix of S3 Inventory's CSV files, which readers expect."""
 
+_FORMAT = ExportFormat.of(SUFFIX)
+
 
 def csv_inventory_etag(store: Store, layout: Layout, day: date) -> str:
     """The ETag of a date's CSV inventory; it changes when another run publishes one."""
@@ -37,7 +43,11 @@ def csv_inventory_etag(store: Store, layout: Layout, day: date) -> str:
 
 
 def publish_csv_inventory(
-    store: Store, layout: Layout, manifest: Manifest, expected_etag: str | None = None
+    store: Store,
+    layout: Layout,
+    manifest: Manifest,
+    expected_etag: str | None = None,
+    metadata: Sequence[MetadataFile] | None = None,
 ) -> tuple[DataFile, ...]:
     """Publish the files of `layout.csv` for a manifest's date; `manifest.checksum` comes last.
 
@@ -47,24 +57,27 @@ def publish_csv_inventory(
         manifest: The manifest to publish.
         expected_etag: The `csv_inventory_etag` of the date from before the manifest was read; None
             for the current one.
+        metadata: The files of metadata whose fields are added; None to add none.
 
     Returns:
         The data files, in key order.
 
     Raises:
-        CorruptRecord: A part is missing or damaged.
+        CorruptRecord: A part, or a file of metadata, is missing or damaged.
         ConflictError: Another run has published the date's CSV inventory since.
         StoreError: A file could not be written.
     """
     if expected_etag is None:
         expected_etag = csv_inventory_etag(store, layout, manifest.day)
     reusable = _reusable_files(store, layout.csv)
+    contents = [CsvContent.of(part, metadata) for part in manifest.parts]
     files = tuple(
-        reusable.get(_stem(part)) or _write(store, layout.csv, part, manifest.schema)
-        for part in manifest.parts
+        reusable.get(content.stem) or _write(store, layout.csv, content, manifest.schema)
+        for content in contents
     )
+    schema = manifest.schema if metadata is None else described_schema(manifest.schema, _FORMAT)
     document = manifest_document(
-        manifest.bucket, store.destination, manifest.created_at, "CSV", files, manifest.schema
+        manifest.bucket, store.destination, manifest.created_at, "CSV", files, schema
     )
     links = symlinks([store.uri(file.key) for file in files])
     head = layout.csv.s3_manifest(manifest.day)
@@ -80,17 +93,59 @@ def publish_csv_inventory(
     return files
 
 
-def _write(store: Store, layout: Layout, part: Part, schema: pa.Schema) -> DataFile:
-    everything = [KeyRange.of_prefix("")]
+@dataclass(frozen=True, slots=True)
+class CsvContent:
+    """What a CSV file holds.
+
+    Attributes:
+        part: The records.
+        metadata: The files with the metadata of their objects; None for a file without metadata.
+    """
+
+    part: Part
+    metadata: tuple[MetadataFile, ...] | None
+
+    @classmethod
+    def of(cls, part: Part, metadata: Sequence[MetadataFile] | None) -> "CsvContent":
+        """The content of a part's CSV file."""
+        if metadata is None:
+            return cls(part, None)
+        found = (
+            each
+            for each in metadata
+            if each.part.first_key <= part.last_key and each.part.last_key >= part.first_key
+        )
+        return cls(part, tuple(found))
+
+    @property
+    def stem(self) -> str:
+        """The beginning of the file's name; equal contents have an equal one."""
+        stem = PurePosixPath(self.part.key).stem
+        if self.metadata is None:
+            return stem
+        names = "\n".join(each.part.file for each in self.metadata)
+        return f"{stem}.{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+
+    def batches(
+        self, store: Store, schema: pa.Schema
+    ) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
+        """The records, and their schema, from the schema of the part."""
+        records = read_records(store, [self.part], [KeyRange.of_prefix("")])
+        if self.metadata is None:
+            return records, schema
+        schema = described_schema(schema, _FORMAT)
+        return described(store, self.metadata, records, schema), schema
+
+
+def _write(store: Store, layout: Layout, content: CsvContent, schema: pa.Schema) -> DataFile:
     with store.scratch() as folder:
         path = folder / "data"
         with path.open("wb") as file:
-            batches = read_records(store, [part], everything)
-            write_export(ExportFormat.of(SUFFIX), batches, schema, file)
+            write_export(_FORMAT, *content.batches(store, schema), file)
         digest = md5_of(path)
         # The name has the digest: another version of the compressor may write different bytes,
         # which must not replace a file that an older manifest lists.
-        named = layout.data(f"{_stem(part)}-{digest}.{SUFFIX}")
+        named = layout.data(f"{content.stem}-{digest}.{SUFFIX}")
         key = unmarked_key(store, named, f".{SUFFIX}")
         written = DataFile(key, path.stat().st_size, digest)
         store.publish_file(key, path)
@@ -120,7 +175,3 @@ def _reusable_files(store: Store, layout: Layout) -> Mapping[str, DataFile]:
         for file in listed
         if (name := PurePosixPath(file.key).name) in existing
     }
-
-
-def _stem(part: Part) -> str:
-    return PurePosixPath(part.key).stem

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,16 @@ import pyarrow as pa
 import zstandard
 
 from inventory_assets.inventory.errors import DiskFull, StoreError
+from inventory_assets.inventory.export.described_records import (
+    carries_metadata,
+    described,
+    described_schema,
+)
 from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.text_encoding import csv_header, csv_lines, json_lines
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
+from inventory_assets.inventory.metadata.date_metadata import MetadataFile
 from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.disk import full_disk
@@ -80,20 +86,35 @@ def publish_export(
     manifest: Manifest,
     suffix: str,
     export_format: ExportFormat,
+    metadata: Sequence[MetadataFile] | None = None,
 ) -> DataFile:
     """Publish a date's inventory as one file, replacing an existing one.
 
+    Args:
+        store: The store of the manifest's parts.
+        layout: The layout of the source.
+        manifest: The manifest to publish.
+        suffix: The suffix of the file's name.
+        export_format: Its format.
+        metadata: The files of metadata whose columns are added; None to add none.
+
     Raises:
-        CorruptRecord: A part is missing or damaged.
+        CorruptRecord: A part, or a file of metadata, is missing or damaged.
         StoreError: The file could not be written.
     """
-    columns = export_format.columns(manifest.schema.names)
-    batches = read_records(store, manifest.parts, [KeyRange.of_prefix("")], columns)
+    schema, everything = manifest.schema, [KeyRange.of_prefix("")]
+    if metadata is None or not carries_metadata(export_format):
+        columns = export_format.columns(schema.names)
+        batches = read_records(store, manifest.parts, everything, columns)
+    else:
+        records = read_records(store, manifest.parts, everything)
+        schema = described_schema(schema, export_format)
+        batches = described(store, metadata, records, schema)
     key = layout.export(manifest.day, suffix)
     with store.scratch() as folder:
         path = folder / "export"
         with path.open("wb") as file:
-            write_export(export_format, batches, manifest.schema, file, layout.encodings)
+            write_export(export_format, batches, schema, file, layout.encodings)
         published = DataFile(key, path.stat().st_size, md5_of(path))
         store.publish_file(key, path)
     return published

@@ -3,6 +3,8 @@
 Columns are converted as a whole (Polars, NumPy), not row by row.
 """
 
+import json
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Literal
 
@@ -20,6 +22,9 @@ NO_VERSION = "null"
 """The version id of an object without versions, for Batch Operations."""
 
 
+_SLICE_ROWS = 4_096
+
+
 def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
     """The header line; b"" for a dialect without one."""
     if not dialect.has_header:
@@ -34,7 +39,12 @@ def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
     Args:
         table: With `bucket` and `key` among its columns, except for `PLAIN` and `SPREADSHEET`.
         dialect: The dialect.
+
+    Maps of texts are written as JSON.
     """
+    for name in _maps_in(table.schema):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, name, pa.array(_json_objects(table.column(name)), pa.string()))
     frame = pl.DataFrame(table)
     if dialect is Dialect.PLAIN:
         return _csv(frame, "necessary")
@@ -49,7 +59,36 @@ def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
 
 
 def json_lines(table: pa.Table) -> bytes:
-    """Convert a table to one JSON object per line; times have `TIME_FORMAT`."""
+    """Convert a table to one JSON object per line.
+
+    Times have `TIME_FORMAT`. Maps of texts are objects, after all other columns.
+    """
+    maps = _maps_in(table.schema)
+    if not maps:
+        return _json_lines(table)
+    # In slices, as each line is a text of its own meanwhile.
+    slices = (table.slice(at, _SLICE_ROWS) for at in range(0, table.num_rows, _SLICE_ROWS))
+    return b"".join(_json_lines_with(maps, each) for each in slices)
+
+
+def _json_lines_with(maps: list[str], table: pa.Table) -> bytes:
+    names = [json.dumps(name) for name in maps]
+    objects = zip(*(_json_objects(table.column(name)) for name in maps), strict=True)
+    others = table.drop_columns(maps)
+    heads = (
+        [f"{line[:-1]}," for line in _json_lines(others).decode().split("\n")[:-1]]
+        if others.num_columns
+        else ["{"] * table.num_rows
+    )
+    return "".join(
+        head
+        + ",".join(f"{name}:{text or 'null'}" for name, text in zip(names, texts, strict=True))
+        + "}\n"
+        for head, texts in zip(heads, objects, strict=True)
+    ).encode()
+
+
+def _json_lines(table: pa.Table) -> bytes:
     sink = BytesIO()
     frame = pl.DataFrame(table)
     # DuckDB's sums of integers are decimals without a fraction.
@@ -58,6 +97,17 @@ def json_lines(table: pa.Table) -> bytes:
         cs.datetime(time_zone="*").dt.strftime(TIME_FORMAT), pl.col(sums).cast(pl.Int128)
     ).write_ndjson(sink)
     return sink.getvalue()
+
+
+def _maps_in(schema: pa.Schema) -> list[str]:
+    """The columns that are maps from text to text, which Polars writes as its version has it."""
+    return [field.name for field in schema if field.type == pa.map_(pa.string(), pa.string())]
+
+
+def _json_objects(column: pa.ChunkedArray) -> Iterator[str | None]:
+    """Maps as JSON; None where there is none."""
+    for entries in column.to_pylist():
+        yield None if entries is None else json.dumps(dict(entries), ensure_ascii=False)
 
 
 def percent_encoded(texts: pa.StringArray) -> pa.StringArray:

@@ -25,6 +25,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 )
 from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.record_format import UNNUMBERED, require_known_format
 from inventory_assets.inventory.storage.record_type import decode_json, encode_json
 
 _FINISHED_FOLDER = ".inventory-finished"
@@ -148,6 +149,7 @@ class FolderRecords:
         return self._store.size(_FINISHED) is not None
 
     def begin(self, begun: BegunListing) -> None:
+        self._require_known_format(_BEGUN)
         self._store.publish(_BEGUN, encode_json(begun))
 
     def finish(self, finished: FinishedListing) -> None:
@@ -206,10 +208,16 @@ class FolderRecords:
         data = self._store.read(name)
         if data is None:
             return None
+        self._require_known_format(name)
         try:
             return decode_json(model, data)
         except ValueError:
             raise self._damaged(name) from None
+
+    def _require_known_format(self, name: str) -> None:
+        data = self._store.read(name) or b""
+        title, where = "record of a listing", self._store.where(name)
+        require_known_format(data, (UNNUMBERED,), title, where)
 
     def _damaged(self, name: str) -> CorruptRecord:
         return CorruptRecord(

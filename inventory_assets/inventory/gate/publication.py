@@ -8,8 +8,8 @@ steps leaves a date published, held, or released with its publication to be fini
 - **Release**: the release is added to the record; then the held manifest is published in place of
   the `inventory.json` over which it was held. What a kill prevented, the next run or release of
   the date does first (`_finish_release`).
-- **Publication** within the bounds, or of a content that was released before: `inventory.json` is
-  replaced, which ends a hold over it.
+- **Publication** within the bounds, or of a content that was released before or is published
+  already: `inventory.json` is replaced, which ends a hold over it.
 """
 
 import logging
@@ -22,6 +22,7 @@ from itertools import islice
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import ConflictError, CorruptRecord, NotHeld
 from inventory_assets.inventory.gate.held_date import HELD, HeldDate, read_held
+from inventory_assets.inventory.gate.unfinished_release import release_to_finish
 from inventory_assets.inventory.gate.verdict import (
     DATES_COMPARED,
     GateBounds,
@@ -29,7 +30,7 @@ from inventory_assets.inventory.gate.verdict import (
     figures_of,
     judge,
 )
-from inventory_assets.inventory.manifest.manifest import MANIFEST, Manifest, Release
+from inventory_assets.inventory.manifest.manifest import Manifest, Release
 from inventory_assets.inventory.manifest.manifest_merge import (
     manifest_etag,
     manifests_before,
@@ -42,6 +43,7 @@ from inventory_assets.inventory.manifest.snapshot_validation import failed_rules
 from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.scan.keyspace.shard import Shard
 
 LOG = logging.getLogger(__name__)
 
@@ -135,8 +137,11 @@ def publish_or_hold(
     record = _record(store, layout, manifest.day)
     release = record.release_of(manifest.identity) if record else None
     if verdict.crossings and release is None:
-        _hold(store, layout, manifest, verdict, record, begun, now)
-        return Outcome(manifest, verdict, is_held=True)
+        if broken or not _is_published(store, layout, manifest, begun):
+            _hold(store, layout, manifest, verdict, record, begun, now)
+            return Outcome(manifest, verdict, is_held=True)
+        # Readers have this content already; what is published is consistent with the new listing.
+        verdict = verdict.waived(f"{manifest.day} was published with the same content before")
     if release is not None:
         manifest = manifest.with_release(release)
         published = read_manifest(store, layout, manifest.day)
@@ -242,6 +247,21 @@ def _require_unchanged(store: Store, layout: Layout, day: date, begun: DateVersi
         )
 
 
+def _is_published(store: Store, layout: Layout, manifest: Manifest, begun: DateVersion) -> bool:
+    """Whether readers have the content of a manifest, in what was published when the run began."""
+    published = read_manifest(store, layout, manifest.day)
+    return (
+        published is not None
+        and _content_of(published) == _content_of(manifest)
+        and manifest_etag(store, layout, manifest.day) == begun.manifest_etag
+    )
+
+
+def _content_of(manifest: Manifest) -> list[tuple[Shard, str]]:
+    """What equal records have in common, however they are divided into parts."""
+    return [(entry.shard, entry.fingerprint) for entry in manifest.shards]
+
+
 def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> Manifest | None:
     """Publish the manifest whose release is recorded, if nothing was published in its place.
 
@@ -249,13 +269,10 @@ def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> M
         The manifest, if this call published it, or found it published; None if there is no release
         to be finished, or something else was published meanwhile.
     """
-    record = _record(store, layout, day)
-    manifest = record.released if record else None
-    if record is None or manifest is None:
-        return None
     etag = manifest_etag(store, layout, day)
-    # If it is there already, its publication was interrupted after `inventory.json`, or later.
-    if etag != record.replaces and not _is_head(store, layout, manifest):
+    record = _record(store, layout, day)
+    manifest = release_to_finish(store, layout, record) if record else None
+    if manifest is None:
         return None
     if read_manifest(store, layout, day) != manifest:
         try:
@@ -266,14 +283,6 @@ def _finish_release(store: Store, layout: Layout, day: date, now: datetime) -> M
                 return None
     _drop_held(store, layout, day, now)
     return manifest
-
-
-def _is_head(store: Store, layout: Layout, manifest: Manifest) -> bool:
-    """Whether `inventory.json` is this manifest, whether or not the other files of the date are."""
-    try:
-        return MANIFEST.read(store, layout.manifest(manifest.day)) == manifest
-    except CorruptRecord:
-        return False
 
 
 def _drop_held(store: Store, layout: Layout, day: date, now: datetime) -> None:

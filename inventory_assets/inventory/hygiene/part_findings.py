@@ -13,6 +13,7 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.hygiene.findings import PART_FINDINGS, PartFindings
 from inventory_assets.inventory.hygiene.findings_builder import FindingsBuilder
 from inventory_assets.inventory.parts.part import Part, open_files
+from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 
@@ -48,7 +49,7 @@ def part_findings(
     if found is None:
         found = compute_findings(part, row_groups(store, part))
         if is_kept:
-            store.publish(key, PART_FINDINGS.encode(found))
+            publish(store, PART_FINDINGS.file(key, found))
     return found
 
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.listing.checkpoint_record import (
     CHECKPOINT,
     Checkpoint,
@@ -320,11 +321,16 @@ class CheckpointLog:
         self._remove_drafts()
 
     def _record(self, name: str) -> Checkpoint | None:
-        """Read a record; None if it cannot be resumed."""
-        data = self._store.read(f"{self._folder}/{name}")
+        """Read a record; None if it cannot be resumed.
+
+        Raises:
+            OtherFormat: It has a format that this version does not read.
+        """
         try:
-            record = CHECKPOINT.decode(data or b"")
-        except ValueError:
+            record = CHECKPOINT.read(self._store, f"{self._folder}/{name}")
+        except CorruptRecord:
+            record = None
+        if record is None:
             return None
         is_same_listing = record.identity == self._identity
         is_recent = self._now() - record.started_at < MAX_AGE

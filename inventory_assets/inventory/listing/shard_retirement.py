@@ -100,11 +100,16 @@ def read_retirement(store: Store, layout: Layout, partition_key: str) -> Retirem
 
 
 def remove_retirements(store: Store, layout: Layout, partition_keys: Collection[str]) -> None:
-    """Remove the records of shards that are shards again."""
+    """Remove the records of shards that are shards again.
+
+    Raises:
+        OtherFormat: A record has a format that this version does not read.
+    """
     records = {layout.retirement(key) for key in partition_keys}
     folder = folder_of(layout.retirement(""))
     for name in store.list_names(folder):
         if (key := f"{folder}/{name}") in records:
+            _RETIREMENT.require_known_format(store, key, store.read(key) or b"")
             store.remove_key(key)
 
 

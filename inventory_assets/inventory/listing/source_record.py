@@ -34,7 +34,7 @@ class SourceRecord:
         return f"s3://{self.bucket}/{self.prefix} at {self.endpoint_url or 'AWS'}"
 
 
-_SOURCE = RecordType(
+SOURCE = RecordType(
     kind=FileKind.SOURCE,
     title="record of a source",
     remedy="remove it if its folder belongs to the source, and list again",
@@ -50,7 +50,7 @@ def require_source(store: Store, layout: Layout, source: SourceRecord) -> None:
         CorruptRecord: The record is damaged.
     """
     key = layout.source_record
-    found = _SOURCE.read(store, key)
+    found = SOURCE.read(store, key)
     if found is None or found == source:
         return
     is_moved = (found.bucket, found.prefix) == (source.bucket, source.prefix)
@@ -74,7 +74,7 @@ def claim_source(store: Store, layout: Layout, source: SourceRecord) -> None:
         CorruptRecord: The record is damaged.
     """
     key = layout.source_record
-    if _SOURCE.read(store, key) is None:
+    if SOURCE.read(store, key) is None:
         with suppress(ConflictError):  # another first listing has written it
-            commit(store, _SOURCE.file(key, source), NO_ETAG)
+            commit(store, SOURCE.file(key, source), NO_ETAG)
     require_source(store, layout, source)

@@ -81,6 +81,11 @@ def _set_told(row: list[object], headers: Mapping[str, str], e_tag: str | None) 
             if name == _RESTORE:
                 row[_RESTORE_EXPIRY] = _expiry(text)
     row[_USER_METADATA] = user_metadata
+    checksum = row[_CHECKSUM_VALUE]
+    if isinstance(checksum, str) and (found := _PARTS.fullmatch(checksum)):
+        # Base64 has no `-`, so this is a checksum of checksums, whatever the store tells of it.
+        row[_CHECKSUM_TYPE] = row[_CHECKSUM_TYPE] or "COMPOSITE"
+        row[_PART_COUNT] = row[_PART_COUNT] or int(found[1])
     # An ETag of 32 characters is that of an object that was uploaded whole.
     if e_tag is not None and len(e_tag) != 32 and row[_PART_COUNT] is None:
         found = _PARTS.fullmatch(e_tag)
@@ -143,6 +148,7 @@ def _time(text: str) -> datetime | None:
 _AT = {name: at for at, name in enumerate(METADATA_SCHEMA.names)}
 _USER_METADATA, _TAGS = _AT["user_metadata"], _AT["object_tags"]
 _CHECKSUM_ALGORITHM, _CHECKSUM_VALUE = _AT["checksum_algorithm"], _AT["checksum"]
+_CHECKSUM_TYPE = _AT["checksum_type"]
 _RESTORE_EXPIRY, _PART_COUNT = _AT["restore_expiry_date"], _AT["part_count"]
 _FETCHED_AT, _ERROR = _AT["fetched_at"], _AT["error"]
 

@@ -1,13 +1,16 @@
 """Find the files with the metadata of an inventory's objects."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import date
 
 from inventory_assets.inventory.errors import InventoryNotFound
-from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.metadata.metadata_files import MetadataPart
-from inventory_assets.inventory.metadata.shard_metadata import read_metadata
+from inventory_assets.inventory.metadata.shard_metadata import ShardMetadata, read_metadata
 from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.parallel_reads import read_each
 from inventory_assets.inventory.storage.store import Store
 
 
@@ -25,6 +28,51 @@ class MetadataFile:
     excluded: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class DateMetadata:
+    """The metadata of a date, as far as it was collected.
+
+    Attributes:
+        files: The files, in key order.
+        missing: The shards whose metadata was not collected, or not since they were listed.
+        unknown: The objects of the other shards that are still to be asked for.
+    """
+
+    files: tuple[MetadataFile, ...]
+    missing: int
+    unknown: int
+
+    @property
+    def identity(self) -> str:
+        """A hash of the files; equal metadata has an equal one."""
+        names = [each.part.file for each in self.files]
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:32]
+
+
+def date_metadata(store: Store, layout: Layout, manifest: Manifest) -> DateMetadata:
+    """The metadata of the shards of an inventory that was collected since they were listed.
+
+    Raises:
+        CorruptRecord: A record cannot be read.
+    """
+
+    def read(entry: ShardEntry) -> ShardMetadata | None:
+        return read_metadata(store, layout, manifest.day, entry.shard.prefix)
+
+    found: list[MetadataFile] = []
+    missing = unknown = 0
+    records = read_each(read, manifest.shards)
+    for entry, record in zip(manifest.shards, records, strict=True):
+        if record is None or record.snapshot_fingerprint != entry.fingerprint:
+            missing += 1
+            continue
+        unknown += record.unknown
+        excluded = tuple(each for each in entry.shard.excluded if each not in record.shard.excluded)
+        found += [MetadataFile(part, excluded) for part in record.parts]
+    found.sort(key=lambda each: each.part.first_key)
+    return DateMetadata(tuple(found), missing, unknown)
+
+
 def metadata_files(store: Store, layout: Layout, manifest: Manifest) -> list[MetadataFile]:
     """The files with one row for each object or version of an inventory, in key order.
 
@@ -32,18 +80,10 @@ def metadata_files(store: Store, layout: Layout, manifest: Manifest) -> list[Met
         InventoryNotFound: The metadata of a shard was not collected, or not since it was listed.
         CorruptRecord: A record cannot be read.
     """
-    found: list[MetadataFile] = []
-    missing = 0
-    for entry in manifest.shards:
-        record = read_metadata(store, layout, manifest.day, entry.shard.prefix)
-        if record is None or record.snapshot_fingerprint != entry.fingerprint:
-            missing += 1
-            continue
-        excluded = tuple(each for each in entry.shard.excluded if each not in record.shard.excluded)
-        found += [MetadataFile(part, excluded) for part in record.parts]
-    if missing:
-        raise metadata_missing(layout, manifest.day, missing)
-    return sorted(found, key=lambda each: each.part.first_key)
+    found = date_metadata(store, layout, manifest)
+    if found.missing:
+        raise metadata_missing(layout, manifest.day, found.missing)
+    return [*found.files]
 
 
 def metadata_missing(layout: Layout, day: date, shards: int | None) -> InventoryNotFound:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.metadata.schema import METADATA_SCHEMA
-from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, leaves_of
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import FileKind, Layout, parse_path, path_in_source
 from inventory_assets.inventory.storage.store import Store
@@ -55,15 +55,7 @@ class MetadataPart:
 def metadata_writer(file: object, encodings: Encodings) -> pq.ParquetWriter:
     """A Parquet writer for `METADATA_SCHEMA`."""
     of_column = _PLAIN if encodings is Encodings.PLAIN else _ENCODING
-    leaves = [
-        path
-        for field in METADATA_SCHEMA
-        for path in (
-            [f"{field.name}.key_value.key", f"{field.name}.key_value.value"]
-            if pa.types.is_map(field.type)
-            else [field.name]
-        )
-    ]
+    leaves = [leaf for field in METADATA_SCHEMA for leaf in leaves_of(field)]
     flags = {field.name for field in METADATA_SCHEMA if pa.types.is_boolean(field.type)}
     return pq.ParquetWriter(
         file,

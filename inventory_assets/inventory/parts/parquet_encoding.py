@@ -68,9 +68,10 @@ def parquet_writer(
         },
         # Parquet has no dictionary of booleans.
         use_dictionary=[
-            field.name
+            leaf
             for field in schema
             if field.name not in encoding and not pa.types.is_boolean(field.type)
+            for leaf in leaves_of(field)
         ],
         column_encoding=encoding,
         # One page per column and row group compresses best. Statistics of ETags, which are random,
@@ -82,6 +83,13 @@ def parquet_writer(
         # Without the Arrow schema, readers see text, not dictionaries.
         store_schema=False,
     )
+
+
+def leaves_of(field: pa.Field) -> list[str]:
+    """The paths of the Parquet columns of a field: one, or two for the entries of a map."""
+    if not pa.types.is_map(field.type):
+        return [field.name]
+    return [f"{field.name}.key_value.{side}" for side in ("key", "value")]
 
 
 def with_dictionaries(records: pa.RecordBatch) -> pa.RecordBatch:

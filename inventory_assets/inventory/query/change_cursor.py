@@ -22,6 +22,7 @@ from typing import Protocol, TypeVar
 from pydantic import AwareDatetime, TypeAdapter
 
 from inventory_assets.inventory.errors import CursorRefused
+from inventory_assets.inventory.storage.record_format import UNNUMBERED, require_known_format
 
 
 class _OfSource(Protocol):
@@ -148,7 +149,9 @@ def parse_cursor(
 
     Raises:
         CursorRefused: It is the cursor of another source, or none.
+        OtherFormat: A newer version wrote it.
     """
+    require_known_format(text.encode(), (UNNUMBERED,), f"cursor of {kind}", "the cursor")
     try:
         cursor = adapter.validate_json(text)
     except ValueError:

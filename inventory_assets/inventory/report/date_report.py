@@ -41,7 +41,7 @@ from inventory_assets.inventory.report.usage_rows import (
     most_changed,
     prefix_rows,
 )
-from inventory_assets.inventory.runs.date_run import read_date_run, regressions_of
+from inventory_assets.inventory.runs.date_run import regressions_of, run_of_manifest
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.by_prefix import Pricing
@@ -167,10 +167,8 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
 
 def _run(store: Store, layout: Layout, manifest: Manifest) -> RunSection | None:
     """How the date was listed; None if the run record is of another content, such as a held one."""
-    run = read_date_run(store, layout, manifest.day)
-    if run is None or run.manifest_identity != manifest.identity:
-        return None
-    return run_section(run, regressions_of(store, layout, run))
+    run = run_of_manifest(store, layout, manifest)
+    return None if run is None else run_section(run, regressions_of(store, layout, run))
 
 
 def publish_report(

@@ -4,25 +4,34 @@ A collection is planned first, which changes nothing, and then executed, one rem
 other. If it is interrupted, the remaining files are consistent, and the next collection continues.
 """
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
-from uuid import uuid4
 
 from inventory_assets.inventory.errors import ConflictError
 from inventory_assets.inventory.listing.checkpoint_record import listing_of
+from inventory_assets.inventory.listing.source_record import SOURCE
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
 from inventory_assets.inventory.retention.references import (
     NamePool,
     References,
     read_references,
+    require_known_kind,
+)
+from inventory_assets.inventory.retention.tombstone_state import (
+    CONFIRMED,
+    FOUND,
+    NO_STATE,
+    REMOVED,
+    TombstoneState,
+    read_state,
+    write_state,
 )
 from inventory_assets.inventory.storage.layout import (
     FileKind,
@@ -31,7 +40,7 @@ from inventory_assets.inventory.storage.layout import (
     parse_path,
     path_in_source,
 )
-from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
+from inventory_assets.inventory.storage.store import Store, StoredFile
 from inventory_assets.inventory.storage.tombstones import marked_key, tombstone_key
 
 LOG = logging.getLogger(__name__)
@@ -47,8 +56,6 @@ then, an asset downstream that has read it can continue with what differs from i
 
 READS_AT_ONCE = 10
 """Records that are read at the same time: as many connections as botocore keeps open."""
-
-_FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 
 # The file that is published last is removed first: readers start from it.
 _ORDER = (
@@ -105,25 +112,6 @@ class ExpiredDate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tombstone:
-    """The content of a tombstone.
-
-    Attributes:
-        state: `found` if no record named the file, `confirmed` if a later collection found the
-            same, `removed` if the file was removed.
-        since: When the state began.
-        etag: The ETag of the tombstone in the store.
-    """
-
-    state: str
-    since: datetime
-    etag: str
-
-
-_NO_TOMBSTONE = _Tombstone("", datetime.fromtimestamp(0, UTC), NO_ETAG)
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """The removals and tombstones of a collection.
 
@@ -177,6 +165,7 @@ def plan_collection(
 
     Raises:
         CorruptRecord: A record cannot be read, so the files that it needs are unknown.
+        OtherFormat: A newer version wrote a record.
         StoreError: The store cannot be used.
     """
     scan = _StoreScan(store, layout, now)
@@ -226,10 +215,9 @@ def execute(
         LOG.info("removing %s, which no record names", file.key)
         store.remove_key(file.key)
     for key, (state, etag) in plan.tombstone_updates.items():
-        content = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
         # A tombstone that was removed in the meantime must not come back.
         with suppress(ConflictError):
-            store.put_if_match(tombstone_key(key), json.dumps(content).encode(), etag)
+            write_state(store, key, state, now(), etag)
 
 
 class _StoreScan:
@@ -254,7 +242,11 @@ class _StoreScan:
                 marked_file = marked_key(file.key)
                 path = parse_path(path_in_source(marked_file or file.key))
                 if path is None:
+                    if not marked_file:
+                        require_known_kind(store, layout, file.key)
                     continue
+                if path.kind is FileKind.SOURCE and not marked_file:
+                    SOURCE.require_known_format(store, file.key, store.read(file.key) or b"")
                 rank = path.kind, base != layout.base
                 if path.kind in _DATA:
                     if marked_file:
@@ -267,7 +259,7 @@ class _StoreScan:
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
             references = pool.map(self._references_of, self._kinds)
             self.references: dict[str, References] = dict(zip(self._kinds, references, strict=True))
-            found = pool.map(partial(_read_tombstone, store), marked_keys)
+            found = pool.map(partial(read_state, store), marked_keys)
             read = zip(marked_keys, found, strict=True)
             self.tombstones = {key: tombstone for key, tombstone in read if tombstone}
 
@@ -316,7 +308,7 @@ class _StoreScan:
         ]
         return checkpoints + superseded
 
-    def is_old(self, tombstone: _Tombstone) -> bool:
+    def is_old(self, tombstone: TombstoneState) -> bool:
         """Whether all runs that used the file before its tombstone have published their records."""
         return self.now - tombstone.since >= GRACE
 
@@ -333,26 +325,26 @@ def _with_data(
     updates: dict[str, tuple[str, str]] = {}
     needed = 0
     for key, file in sorted(scan.data.items()):
-        tombstone = scan.tombstones.get(key, _NO_TOMBSTONE)
+        tombstone = scan.tombstones.get(key, NO_STATE)
         is_old = scan.is_old(tombstone)
         if key.rpartition("/")[2] in names:
             needed += 1
             to_clear += [tombstone_key(key)] if key in scan.tombstones else []
-        elif tombstone.state == _CONFIRMED and is_old:
+        elif tombstone.state == CONFIRMED and is_old:
             removable.append(file)
-            updates[key] = _REMOVED, tombstone.etag
+            updates[key] = REMOVED, tombstone.etag
         else:
             waiting.append(file)
-            if tombstone.state not in (_FOUND, _CONFIRMED):
-                updates[key] = _FOUND, tombstone.etag
-            elif tombstone.state == _FOUND and is_old:
-                updates[key] = _CONFIRMED, tombstone.etag
+            if tombstone.state not in (FOUND, CONFIRMED):
+                updates[key] = FOUND, tombstone.etag
+            elif tombstone.state == FOUND and is_old:
+                updates[key] = CONFIRMED, tombstone.etag
     # The tombstone of a removed file stays for a while: another collection, planned earlier, may
     # still remove a file with this name.
     for key in sorted(scan.tombstones.keys() - scan.data.keys()):
         tombstone = scan.tombstones[key]
-        if tombstone.state != _REMOVED:
-            updates[key] = _REMOVED, tombstone.etag
+        if tombstone.state != REMOVED:
+            updates[key] = REMOVED, tombstone.etag
         elif scan.is_old(tombstone):
             to_clear.append(tombstone_key(key))
     return Plan(
@@ -363,16 +355,3 @@ def _with_data(
 def _remove(store: Store, file: StoredFile) -> None:
     store.remove_key(file.key)
     store.remove_folder(folder_of(file.key))
-
-
-def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
-    etag = store.etag(tombstone_key(key))
-    data = store.read(tombstone_key(key))
-    if data is None:
-        return None
-    try:
-        document = json.loads(data)
-        since = datetime.fromisoformat(document["since"]).astimezone(UTC)
-        return _Tombstone(document["state"], since, etag)
-    except (ValueError, KeyError, TypeError):
-        return _Tombstone("damaged", _NO_TOMBSTONE.since, etag)  # replaced by a new one

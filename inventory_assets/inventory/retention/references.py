@@ -6,18 +6,19 @@ from datetime import datetime
 
 from inventory_assets.inventory.changes.change_log import CHANGE_LOG, CHANGE_LOG_SYMLINK
 from inventory_assets.inventory.changes.shard_changes import CHANGES
+from inventory_assets.inventory.errors import OtherFormat
 from inventory_assets.inventory.gate.held_date import HELD
 from inventory_assets.inventory.listing.checkpoint_record import CHECKPOINT
 from inventory_assets.inventory.manifest.manifest import MANIFEST, SUPERSEDED
 from inventory_assets.inventory.manifest.s3_inventory_format import S3_MANIFEST, SYMLINK
 from inventory_assets.inventory.manifest.snapshot import SNAPSHOT
 from inventory_assets.inventory.metadata.shard_metadata import METADATA
-from inventory_assets.inventory.storage.layout import FileKind
+from inventory_assets.inventory.storage.layout import FileKind, Layout
 from inventory_assets.inventory.storage.record_type import FileType
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.date_usage import USAGE
 
-_TYPES: dict[FileKind, FileType] = {
+RECORD_TYPES: dict[FileKind, FileType] = {
     each.kind: each
     for each in (
         MANIFEST,
@@ -78,11 +79,13 @@ def read_references(store: Store, key: str, kind: FileKind, pool: NamePool) -> R
 
     Raises:
         CorruptRecord: The record cannot be read, so the files that it names are unknown.
+        OtherFormat: It has a format that this version does not read.
     """
-    file_type = _TYPES.get(kind)
+    file_type = RECORD_TYPES.get(kind)
     data = store.read(key) if file_type else None
     if file_type is None or data is None:
         return References(())
+    file_type.require_known_format(store, key, data)
     try:
         found = file_type.references_in(data)
     except ValueError:
@@ -93,3 +96,22 @@ def read_references(store: Store, key: str, kind: FileKind, pool: NamePool) -> R
             "; or remove the record if its date is not needed any more",
         ) from None
     return References(pool.of(found.keys), found.written_at)
+
+
+def require_known_kind(store: Store, layout: Layout, key: str) -> None:
+    """Check that a file of no known kind is no record, which may name data files.
+
+    Args:
+        store: The store with the file.
+        layout: The layout of the source.
+        key: The key of the file.
+
+    Raises:
+        OtherFormat: It may be a record of a newer version.
+    """
+    if key.endswith(".json") and not key.startswith(layout.iceberg("")):
+        raise OtherFormat(
+            f"{store.where(key)} is of no kind that this version of inventory-assets knows: a "
+            "newer version may have written it, so the files that it needs are unknown; upgrade "
+            "inventory-assets, or move the file elsewhere if it is your own"
+        )

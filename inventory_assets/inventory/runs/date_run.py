@@ -6,7 +6,7 @@ from datetime import date, datetime
 from itertools import islice
 
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.runs.cause import (
     LimitingCause,
     limiting_cause,
@@ -23,6 +23,7 @@ from inventory_assets.inventory.runs.regressions import (
 from inventory_assets.inventory.runs.shard_run import ShardRun, read_shard_run
 from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.layout import FileKind, Layout, day_of_partition, folder_of
+from inventory_assets.inventory.storage.parallel_reads import read_each
 from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
 
@@ -43,7 +44,7 @@ class DateRun:
         created_at: When the record was written.
         figures: The figures of all shards that have a run record.
         shards: A summary of each of them, by prefix.
-        unknown: The number of shards without a run record.
+        unknown: The number of shards whose listing has no run record.
         format: The number of the format of this record.
     """
 
@@ -83,10 +84,12 @@ def publish_date_run(
     Raises:
         StoreError: It cannot be written.
     """
-    found = (
-        read_shard_run(store, layout, manifest.day, each.shard.prefix) for each in manifest.shards
-    )
-    runs = [run for run in found if run]
+
+    def read(entry: ShardEntry) -> ShardRun | None:
+        prefix, finished_at = entry.shard.prefix, entry.finished_at
+        return read_shard_run(store, layout, manifest.day, prefix, finished_at)
+
+    runs = [run for run in read_each(read, manifest.shards) if run]
     if not runs:
         return None
     record = DateRun(
@@ -126,6 +129,20 @@ def read_date_run(store: Store, layout: Layout, day: date) -> DateRun | None:
     except CorruptRecord:
         return None
     return run if run and run.day == day else None
+
+
+def run_of_manifest(store: Store, layout: Layout, manifest: Manifest) -> DateRun | None:
+    """The run record of a manifest's listings; None where that of the date is of other ones.
+
+    Either the date was listed again since, and is held or not merged yet, or the run record of the
+    new listings could not be written.
+    """
+    run = read_date_run(store, layout, manifest.day)
+    if run is None or run.manifest_identity != manifest.identity:
+        return None
+    # Equal content has an equal identity, whenever it was listed.
+    finished_at = max(entry.finished_at for entry in manifest.shards)
+    return run if run.created_at >= finished_at else None
 
 
 def earlier_date_runs(store: Store, layout: Layout, day: date) -> Iterator[DateRun]:

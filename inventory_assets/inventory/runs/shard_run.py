@@ -153,10 +153,23 @@ def publish_shard_run(store: Store, layout: Layout, run: ShardRun) -> None:
     publish(store, SHARD_RUN.file(layout.shard_run(run.day, run.prefix), run))
 
 
-def read_shard_run(store: Store, layout: Layout, day: date, prefix: str) -> ShardRun | None:
-    """The run record of a shard on a date; None where there is none that can be read."""
+def read_shard_run(
+    store: Store, layout: Layout, day: date, prefix: str, finished_at: datetime
+) -> ShardRun | None:
+    """The run record of a listing; None where there is none that can be read.
+
+    If a shard is listed again and the record of that run cannot be written, the one before stays.
+
+    Args:
+        store: The store of the results.
+        layout: The layout of the source.
+        day: The date.
+        prefix: The prefix of the shard.
+        finished_at: When the listing was complete, as its snapshot says.
+    """
     try:
         run = SHARD_RUN.read(store, layout.shard_run(day, prefix))
     except CorruptRecord:
         return None
-    return run if run and (run.day, run.prefix) == (day, prefix) else None
+    expected = day, prefix, finished_at
+    return run if run and (run.day, run.prefix, run.finished_at) == expected else None

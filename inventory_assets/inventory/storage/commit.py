@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from inventory_assets.inventory.errors import ConflictError, superseded
+from inventory_assets.inventory.storage.record_format import require_known_format
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import clear_tombstones
 
@@ -21,15 +22,25 @@ class RecordFile:
         key: Its key.
         data: Its bytes.
         data_files: The keys of the data files that it names.
+        title: The name of such a record in messages.
+        formats: The formats that this version reads, and therefore may replace; none for a file
+            without a number.
     """
 
     key: str
     data: bytes
     data_files: Iterable[str]
+    title: str = ""
+    formats: tuple[int, ...] = ()
 
 
 def publish(store: Store, record: RecordFile) -> None:
-    """Publish a record, replacing an existing one."""
+    """Publish a record, replacing an existing one.
+
+    Raises:
+        OtherFormat: The existing one has a format that this version does not read.
+    """
+    _require_replaceable(store, record)
     clear_tombstones(store, record.data_files)
     store.publish(record.key, record.data)
 
@@ -57,14 +68,22 @@ def commit(
 
     Raises:
         ConflictError: Another run published the record or its dependents in the meantime.
+        OtherFormat: The existing record has a format that this version does not read.
     """
     if expected_etag is None:
         expected_etag = store.etag(record.key)
+    _require_replaceable(store, record)
     clear_tombstones(store, record.data_files)
     verify()
     head = Commit.begin(store, record.key, record.data, expected_etag)
     for key, data in dependents:
         head.publish(key, data)
+
+
+def _require_replaceable(store: Store, record: RecordFile) -> None:
+    found = store.read(record.key) if record.formats else None
+    if found is not None:
+        require_known_format(found, record.formats, record.title, store.where(record.key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,18 @@ from dataclasses import dataclass, make_dataclass
 from datetime import datetime
 from functools import cache
 from types import GenericAlias
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import AwareDatetime, TypeAdapter
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.storage.commit import RecordFile
 from inventory_assets.inventory.storage.layout import FileKind, parse_path, path_in_source
+from inventory_assets.inventory.storage.record_format import (
+    UNNUMBERED,
+    format_of,
+    require_known_format,
+)
 from inventory_assets.inventory.storage.store import Store
 
 T = TypeVar("T", bound=Hashable)
@@ -54,7 +59,19 @@ class FileType(ABC):
         """Read only the names of data files, and the time, from the bytes of a file.
 
         Raises:
-            ValueError: The file is damaged, or has a newer format.
+            ValueError: The file is damaged.
+        """
+
+    def require_known_format(self, store: Store, key: str, data: bytes) -> None:  # noqa: B027 - a list of URIs has no number
+        """Check that this version reads the format of a file; damaged bytes pass.
+
+        Args:
+            store: The store of the file.
+            key: Its key.
+            data: Its bytes.
+
+        Raises:
+            OtherFormat: It has another format.
         """
 
     def unreadable(
@@ -93,15 +110,19 @@ class JsonFile(FileType):
             decoded record. `parts[].key` is the field `key` of each element of `parts`. "" if it
             names none.
         written_at: The field with the time when the document was written.
-        formats: The format numbers that can be read; empty if the document has no number.
+        formats: The format numbers that can be read; empty if the document is no record of this
+            project. A number that was read once stays here.
     """
 
     data_files: str = ""
     written_at: str = ""
     formats: tuple[int, ...] = ()
 
+    def require_known_format(self, store: Store, key: str, data: bytes) -> None:
+        require_known_format(data, self.formats, self.title, store.where(key))
+
     def references_in(self, data: bytes) -> References:
-        projection = _adapter(_projection(self.data_files, self.written_at, self.formats))
+        projection = _adapter(_projection(self.data_files, self.written_at))
         found = projection.validate_json(data)
         return References([*_values(found, self.data_files)], getattr(found, self.written_at))
 
@@ -113,10 +134,13 @@ class RecordType(JsonFile, Generic[T]):
     Attributes:
         model: The dataclass of the value.
         indent: Spaces by which the document is indented; None for one line.
+        formats: The format numbers that can be read. A type whose first format has no number begins
+            with `UNNUMBERED`.
     """
 
     model: type[T]
     indent: int | None = 1
+    formats: tuple[int, ...] = (UNNUMBERED,)
 
     def encode(self, record: T) -> bytes:
         """The bytes of a record."""
@@ -128,7 +152,7 @@ class RecordType(JsonFile, Generic[T]):
         Raises:
             ValueError: The bytes are damaged, or of another format.
         """
-        if self.formats and decode_json(_Format, data).format not in self.formats:
+        if format_of(data, self.formats) not in self.formats:
             raise ValueError("the record has another format")
         return decode_json(self.model, data)
 
@@ -136,11 +160,13 @@ class RecordType(JsonFile, Generic[T]):
         """The record at a key, or None where there is none.
 
         Raises:
-            CorruptRecord: It is damaged, or of another format.
+            OtherFormat: It has a format that this version does not read.
+            CorruptRecord: It is damaged.
         """
         data = store.read(key)
         if data is None:
             return None
+        self.require_known_format(store, key, data)
         try:
             return self.decode(data)
         except ValueError:
@@ -148,7 +174,8 @@ class RecordType(JsonFile, Generic[T]):
 
     def file(self, key: str, record: T) -> RecordFile:
         """The file of a record, to be published or committed (`commit.py`)."""
-        return RecordFile(key, self.encode(record), _values(record, self.data_files))
+        named = _values(record, self.data_files)
+        return RecordFile(key, self.encode(record), named, self.title, self.formats)
 
 
 def encode_json(record: Hashable, indent: int | None = None) -> bytes:
@@ -171,11 +198,6 @@ def decode_json(model: type[T], data: bytes) -> T:
     return record
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    format: int
-
-
 def _values(value: Any, path: str) -> Iterator[str]:
     """The values at a path of a record or of its projection."""
     if not path:
@@ -190,12 +212,9 @@ def _values(value: Any, path: str) -> Iterator[str]:
 
 
 @cache
-def _projection(data_files: str, written_at: str, formats: tuple[int, ...]) -> type[Hashable]:
+def _projection(data_files: str, written_at: str) -> type[Hashable]:
     """A dataclass of the few fields that `references_in` needs; the others are skipped."""
-    others: dict[str, Any] = {written_at: AwareDatetime}
-    if formats:  # an older format names its files in the same way; a newer one may not
-        others["format"] = Annotated[int, Field(le=max(formats))]
-    return _fields_at(data_files, others)
+    return _fields_at(data_files, {written_at: AwareDatetime})
 
 
 def _fields_at(path: str, others: dict[str, Any]) -> type[Any]:

@@ -10,12 +10,15 @@ import pyarrow.parquet as pq
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.record_format import require_known_number
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import unmarked_key
 from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
 
-_FORMAT = b"1"
+FORMAT = 1
 """The format of the aggregate of a part; it rises when the rows of equal records would differ."""
+
+_FORMAT_NAME = b"usage_format"
 
 
 def write_part_table(path: Path, layout: Layout, table: pa.Table, records: int) -> None:
@@ -26,7 +29,7 @@ def write_part_table(path: Path, layout: Layout, table: pa.Table, records: int) 
 
 
 def _metadata(records: int) -> dict[bytes, bytes]:
-    return {b"usage_format": _FORMAT, b"usage_records": str(records).encode()}
+    return {_FORMAT_NAME: b"%d" % FORMAT, b"usage_records": str(records).encode()}
 
 
 def publish_table(store: Store, layout: Layout, table: pa.Table) -> tuple[str, int]:
@@ -88,7 +91,10 @@ def read_part_table(store: Store, key: str, records: int) -> pa.Table | None:
     Text is encoded as dictionaries, and the depth is not read.
 
     Returns:
-        The rows; None where the file is missing, damaged, of another format or of other records.
+        The rows; None where the file is missing, damaged, of an older format or of other records.
+
+    Raises:
+        OtherFormat: It has a newer format.
     """
     opened = store.open(key)
     if opened is None:
@@ -97,12 +103,24 @@ def read_part_table(store: Store, key: str, records: int) -> pa.Table | None:
     texts = [name for name in names if pa.types.is_string(USAGE_SCHEMA.field(name).type)]
     try:
         with opened, pq.ParquetFile(opened, read_dictionary=texts) as file:
-            if not _metadata(records).items() <= (file.metadata.metadata or {}).items():
+            found = file.metadata.metadata or {}
+            if not _metadata(records).items() <= found.items():
+                _require_no_newer(found.get(_FORMAT_NAME, b""), store.where(key))
                 return None
             table = file.read(names, use_threads=False)
+    except KeyError:  # it lacks a column of text
+        with open_table(store, key) as file:
+            found = pq.read_metadata(file).metadata or {}
+        _require_no_newer(found.get(_FORMAT_NAME, b""), store.where(key))
+        return None
     except (pa.ArrowException, OSError, ValueError):
         return None
     return table if table.column_names == names else None
+
+
+def _require_no_newer(number: bytes, where: str) -> None:
+    if number.isdigit() and int(number) > FORMAT:
+        require_known_number(int(number), (FORMAT,), "usage of a part", where)
 
 
 def _damaged(store: Store, key: str, cause: Exception | str) -> CorruptRecord:

@@ -105,7 +105,8 @@ class ResponseParser:
         return True
 
     def close(self) -> None:
-        """Release the view of the body."""
+        """Release the view of the body, and the reference of this object to itself."""
+        self._step = _closed
         if self._view is not None:
             self._view.release()
             self._view = None
@@ -240,6 +241,10 @@ class ResponseParser:
     def _recv_or_fail(self) -> None:
         if not self._recv(_MORE_BYTES):
             raise IncompleteRead(b"")
+
+
+def _closed() -> bool:
+    raise RuntimeError("the parser is closed")
 
 
 def parse_head(text: bytes) -> ResponseHead:

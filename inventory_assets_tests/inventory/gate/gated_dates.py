@@ -1,9 +1,11 @@
 """What runs and persons do with a date, for the tests of the gate: list, publish, release, read."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import count
+from typing import Any, TypeVar
 
 from inventory_assets.inventory.gate.publication import (
     Outcome,
@@ -19,6 +21,7 @@ from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.latency_histogram import LatencyHistogram, bucket_of
 from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets_tests.inventory.histories import Killed
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 BOUNDS = GateBounds(failed_percent=0.8, slower_ms=150)
@@ -26,6 +29,8 @@ TOMORROW = DAY + timedelta(days=1)
 BECAUSE = "the store was slow, and everything is there"
 clock = (NOW + timedelta(seconds=number) for number in count())
 """Each time is later than the one before."""
+
+AnyStore = TypeVar("AnyStore", bound=Store)
 
 Change = Callable[[Snapshot], Snapshot]
 
@@ -81,3 +86,22 @@ def published_keys(store: Store, day: date | None = None) -> str:
 def files_of_date(store: Store, day: date = DAY) -> list[str]:
     keys = (LAYOUT.manifest, LAYOUT.s3_manifest, LAYOUT.checksum, LAYOUT.symlink)
     return [key(day) for key in keys if store.read(key(day)) is not None]
+
+
+def interrupted(store: AnyStore, after: int, action: Callable[[], object]) -> AnyStore:
+    """The same store, for a run during which something happens before one of its writes."""
+    busy = copy(store)
+    left = [after]
+
+    def put_if_match(*arguments: Any) -> str:
+        left[0] -= 1
+        if left[0] == -1:
+            action()
+        return store.put_if_match(*arguments)
+
+    busy.put_if_match = put_if_match  # type: ignore[assignment,method-assign]
+    return busy
+
+
+def die() -> None:
+    raise Killed

@@ -9,7 +9,6 @@ from inventory_assets.inventory.gate.held_date import HELD, days_with_holds, hel
 from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.retention.collector import execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
-from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets_tests.inventory.gate.gated_dates import (
     BOUNDS,
@@ -37,7 +36,7 @@ from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
     ],
 )
 def test_a_date_beyond_a_bound_is_held_and_the_last_good_one_stays_current(
-    store: LocalStore, change: Change, sentence: str
+    store: Store, change: Change, sentence: str
 ) -> None:
     for days in (3, 2, 1):
         assert not materialize(store, "ab", DAY - timedelta(days=days)).is_held
@@ -52,7 +51,7 @@ def test_a_date_beyond_a_bound_is_held_and_the_last_good_one_stays_current(
     assert held.sentences == outcome.verdict.sentences
 
 
-def test_a_fall_beyond_the_bound_of_growth_holds_a_date(store: LocalStore) -> None:
+def test_a_fall_beyond_the_bound_of_growth_holds_a_date(store: Store) -> None:
     growth = GrowthBounds(
         fell_percent=50,
         rose_percent=900,
@@ -68,7 +67,7 @@ def test_a_fall_beyond_the_bound_of_growth_holds_a_date(store: LocalStore) -> No
     assert "the whole inventory fell by 83.3 % in objects, from 6" in outcome.verdict.sentences[0]
 
 
-def test_a_hold_of_a_date_that_is_published_leaves_the_published_one(store: LocalStore) -> None:
+def test_a_hold_of_a_date_that_is_published_leaves_the_published_one(store: Store) -> None:
     materialize(store, "ab")
     assert materialize(store, "abc", change=failing).is_held
     assert published_keys(store, DAY) == "ab"
@@ -76,7 +75,7 @@ def test_a_hold_of_a_date_that_is_published_leaves_the_published_one(store: Loca
 
 
 def test_the_next_date_is_published_and_its_baseline_is_the_last_published_one(
-    store: LocalStore,
+    store: Store,
 ) -> None:
     materialize(store, "ab", DAY - timedelta(days=1))
     assert materialize(store, "abc", change=failing).is_held
@@ -89,7 +88,7 @@ def test_the_next_date_is_published_and_its_baseline_is_the_last_published_one(
 
 
 def test_a_date_listed_again_within_the_bounds_is_published_and_its_hold_ends(
-    store: LocalStore,
+    store: Store,
 ) -> None:
     assert materialize(store, "abc", change=failing).is_held
     assert not materialize(store, "abcd").is_held
@@ -101,7 +100,7 @@ def test_a_date_listed_again_within_the_bounds_is_published_and_its_hold_ends(
 
 
 def test_a_date_held_again_shows_the_new_reason_and_since_when_the_same_content_is_held(
-    store: LocalStore,
+    store: Store,
 ) -> None:
     materialize(store, "abc", change=failing)
     first = read_held(store, LAYOUT, DAY)
@@ -115,7 +114,7 @@ def test_a_date_held_again_shows_the_new_reason_and_since_when_the_same_content_
     assert first.held_since == second.held_since < third.held_since
 
 
-def test_wider_bounds_let_a_held_date_be_published_without_a_release(store: LocalStore) -> None:
+def test_wider_bounds_let_a_held_date_be_published_without_a_release(store: Store) -> None:
     materialize(store, "abc", change=failing)
     wide = replace(BOUNDS, failed_percent=10.0)
     outcome = materialize(store, "abc", change=failing, bounds=wide)
@@ -123,7 +122,7 @@ def test_wider_bounds_let_a_held_date_be_published_without_a_release(store: Loca
     assert outcome.manifest.release is None
 
 
-def test_parts_of_a_held_date_are_kept_and_expire_with_the_date(store: LocalStore) -> None:
+def test_parts_of_a_held_date_are_kept_and_expire_with_the_date(store: Store) -> None:
     materialize(store, "ab", DAY - timedelta(days=1))
     materialize(store, "abc", change=failing)
     held = read_held(store, LAYOUT, DAY)
@@ -142,3 +141,34 @@ def test_parts_of_a_held_date_are_kept_and_expire_with_the_date(store: LocalStor
 def collect(store: Store, retention: Retention, now: datetime) -> None:
     plan = plan_collection(store, LAYOUT, retention, now.date(), now)
     execute(store, plan, lambda: now)
+
+
+def test_what_is_published_already_is_not_held_when_it_is_listed_again_under_worse_figures(
+    store: Store,
+) -> None:
+    materialize(store, "abc")
+    outcome = materialize(store, "abc", change=failing)
+    assert not outcome.is_held
+    assert read_held(store, LAYOUT, DAY) is None
+    assert published_keys(store, DAY) == "abc"
+    [told, *_] = outcome.verdict.not_judged
+    assert "published with the same content before, so it is not held, although 50 of" in told
+    assert materialize(store, "abcd", change=failing).is_held, "this is another content"
+
+
+def test_a_hold_ends_when_the_published_content_is_listed_again(store: Store) -> None:
+    materialize(store, "ab")
+    assert materialize(store, "abc", change=failing).is_held
+    assert not materialize(store, "ab", change=failing).is_held
+    assert list(held_dates(store, LAYOUT)) == []
+    assert published_keys(store, DAY) == "ab"
+
+
+def test_broken_evidence_is_held_whatever_it_shows(store: Store) -> None:
+    materialize(store, "abc")
+    assert materialize(store, "abc", change=incomplete).is_held
+
+
+def test_the_same_content_of_another_date_is_held(store: Store) -> None:
+    materialize(store, "abc", DAY - timedelta(days=1))
+    assert materialize(store, "abc", change=failing).is_held

@@ -1,10 +1,8 @@
 """Runs and releases of one date are killed and overtake each other."""
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -12,7 +10,14 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ConflictError, NotHeld
 from inventory_assets.inventory.gate.held_date import HELD, held_dates, read_held
-from inventory_assets.inventory.gate.publication import begin_date, publish_or_hold
+from inventory_assets.inventory.gate.publication import (
+    begin_date,
+    publish_or_hold,
+)
+from inventory_assets.inventory.gate.unfinished_release import (
+    unfinished_release,
+    unfinished_releases,
+)
 from inventory_assets.inventory.manifest.manifest import MANIFEST
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
@@ -22,10 +27,13 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.gate.gated_dates import (
     BOUNDS,
     clock,
+    die,
     failing,
+    interrupted,
     materialize,
     published_keys,
     quick,
@@ -34,30 +42,12 @@ from inventory_assets_tests.inventory.gate.gated_dates import (
 )
 from inventory_assets_tests.inventory.histories import Killed
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
-
-
-def interrupted(store: LocalStore, after: int, action: Callable[[], object]) -> LocalStore:
-    """The same store, for a run during which something happens before one of its writes."""
-    busy = copy(store)
-    left = [after]
-
-    def put_if_match(*arguments: Any) -> str:
-        left[0] -= 1
-        if left[0] == -1:
-            action()
-        return store.put_if_match(*arguments)
-
-    busy.put_if_match = put_if_match  # type: ignore[assignment,method-assign]
-    return busy
-
-
-def die() -> None:
-    raise Killed
+from inventory_assets_tests.inventory.stores import bucket_store
 
 
 @pytest.mark.parametrize("writes", range(7))
 def test_a_release_that_is_killed_is_finished_by_the_next_run_or_release(
-    store: LocalStore, writes: int
+    store: Store, writes: int
 ) -> None:
     materialize(store, "ab")
     held = materialize(store, "abc", change=failing)
@@ -69,6 +59,8 @@ def test_a_release_that_is_killed_is_finished_by_the_next_run_or_release(
         assert writes == 6, "the record, the four files of the date, the record"
     record = HELD.read(store, LAYOUT.held(DAY))
     assert record is not None
+    unfinished = unfinished_release(store, LAYOUT, DAY)
+    assert (unfinished is not None) == (1 <= writes < 5), "between the record and the last file"
     if record.releases:
         begin_date(store, LAYOUT, DAY, next(clock))
     else:
@@ -77,16 +69,17 @@ def test_a_release_that_is_killed_is_finished_by_the_next_run_or_release(
     assert found is not None
     assert found.release is not None
     assert replace(found, release=None) == held.manifest
+    assert unfinished_release(store, LAYOUT, DAY) is None
 
 
 @pytest.mark.parametrize("change", [quick, failing])
 def test_a_killed_release_whose_parts_are_lost_does_not_block_the_date(
-    store: LocalStore, change: Callable[[Snapshot], Snapshot]
+    store: Store, change: Callable[[Snapshot], Snapshot]
 ) -> None:
     held = materialize(store, "abc", change=failing)
     with pytest.raises(Killed):  # with its decision on record
         release(interrupted(store, 1, die))
-    store.path(held.manifest.parts[0].key).unlink()
+    store.remove_key(held.manifest.parts[0].key)
     outcome = materialize(store, "abcd", change=change)
     assert outcome.is_held == (change is failing)
     if outcome.is_held:
@@ -95,7 +88,7 @@ def test_a_killed_release_whose_parts_are_lost_does_not_block_the_date(
 
 
 def test_a_release_that_was_overtaken_by_a_publication_is_an_error_and_undoes_nothing(
-    store: LocalStore,
+    store: Store,
 ) -> None:
     materialize(store, "abc", change=failing)
     for writes, keys in enumerate(["x", "xy"]):  # before its first write, and its second
@@ -106,7 +99,7 @@ def test_a_release_that_was_overtaken_by_a_publication_is_an_error_and_undoes_no
         materialize(store, "abcd", change=failing)
 
 
-def test_a_run_that_would_hold_over_a_date_published_meanwhile_says_so(store: LocalStore) -> None:
+def test_a_run_that_would_hold_over_a_date_published_meanwhile_says_so(store: Store) -> None:
     busy = interrupted(store, 0, lambda: publish_manifest(store, LAYOUT, other))
     other = merge(store, LAYOUT, "", snapshots(store, "ab"), NOW)
     with pytest.raises(ConflictError, match="published the inventory of 2026-05-05 while"):
@@ -116,7 +109,7 @@ def test_a_run_that_would_hold_over_a_date_published_meanwhile_says_so(store: Lo
 
 
 def test_a_killed_release_is_not_finished_over_what_was_published_meanwhile(
-    store: LocalStore,
+    store: Store,
 ) -> None:
     materialize(store, "abc", change=failing)
     found = snapshots(store, "abcd")
@@ -127,6 +120,7 @@ def test_a_killed_release_is_not_finished_over_what_was_published_meanwhile(
     busy = interrupted(store, 4, die)
     with pytest.raises(Killed):  # after the four files of the date
         publish_or_hold(busy, LAYOUT, manifest, found, BOUNDS, begun, next(clock))
+    assert unfinished_release(store, LAYOUT, DAY) is None, "it was overtaken"
     begin_date(store, LAYOUT, DAY, next(clock))
     assert published_keys(store, DAY) == "abcd"
     with pytest.raises(NotHeld):
@@ -171,12 +165,12 @@ class History:
         allowed: The identities that somebody asked to release, while they were held.
     """
 
-    def __init__(self, store: LocalStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
         self.good: set[str] = set()
         self.allowed: set[str] = set()
 
-    def take(self, step: Step, store: LocalStore | None = None) -> None:
+    def take(self, step: Step, store: Store | None = None) -> None:
         busy = store or self.store
         if isinstance(step.meanwhile, Step):
             meanwhile = step.meanwhile
@@ -225,6 +219,24 @@ class History:
             assert not sum(head.faults.values())
 
 
+def require_a_way_out(store: Store, history: list[Step]) -> None:
+    """Play a history, after which a person can still publish what is held, and a run what is good.
+
+    At no time a reader sees what is odd and was not released.
+    """
+    told = History(store)
+    for step in history:
+        told.take(step)
+    outcome = materialize(store, "abcdef", change=failing)
+    assert outcome.is_held
+    assert replace(release(store), release=None) == outcome.manifest
+    assert published_keys(store) == "abcdef"
+    assert not materialize(store, "z").is_held
+    assert published_keys(store) == "z"
+    assert list(held_dates(store, LAYOUT)) == []
+    assert list(unfinished_releases(store, LAYOUT)) == []
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @example([Step("a", True), Step(None, False), Step("ab", True), Step("a", True)])
 @given(st.lists(steps, max_size=6))
@@ -232,15 +244,14 @@ def test_however_runs_and_releases_race_and_die_only_the_good_and_the_released_a
     roomy_store: LocalStore, history: list[Step]
 ) -> None:
     with roomy_store.scratch() as folder:
-        store = LocalStore(folder)
-        told = History(store)
-        for step in history:
-            told.take(step)
-        # And there is always a way out.
-        outcome = materialize(store, "abcdef", change=failing)
-        assert outcome.is_held
-        assert replace(release(store), release=None) == outcome.manifest
-        assert published_keys(store) == "abcdef"
-        assert not materialize(store, "z").is_held
-        assert published_keys(store) == "z"
-        assert list(held_dates(store, LAYOUT)) == []
+        require_a_way_out(LocalStore(folder), history)
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=4
+)
+@example([Step("a", True), Step(None, False, 2, "killed"), Step("a", True, 0, Step("ab", False))])
+@example([Step("ab", False), Step("a", True), Step(None, False, 3, Step("ab", False))])
+@given(st.lists(steps, min_size=2, max_size=4))
+def test_the_same_holds_in_a_bucket(moto: Endpoint, history: list[Step]) -> None:
+    require_a_way_out(bucket_store(moto), history)

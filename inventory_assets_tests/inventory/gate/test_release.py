@@ -8,7 +8,7 @@ from inventory_assets.inventory.errors import CorruptRecord, NotHeld
 from inventory_assets.inventory.gate.held_date import HELD, held_dates, read_held
 from inventory_assets.inventory.gate.publication import MAX_NAME, release_date
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
-from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets_tests.inventory.gate.gated_dates import (
     BECAUSE,
     failing,
@@ -21,7 +21,7 @@ from inventory_assets_tests.inventory.gate.gated_dates import (
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
 
 
-def test_a_release_publishes_what_was_held_with_who_when_and_why(store: LocalStore) -> None:
+def test_a_release_publishes_what_was_held_with_who_when_and_why(store: Store) -> None:
     held = materialize(store, "abc", change=failing)
     released = release(store)
     assert released.release is not None
@@ -37,7 +37,7 @@ def test_a_release_publishes_what_was_held_with_who_when_and_why(store: LocalSto
     assert list(held_dates(store, LAYOUT)) == []
 
 
-def test_a_released_content_is_not_held_again(store: LocalStore) -> None:
+def test_a_released_content_is_not_held_again(store: Store) -> None:
     materialize(store, "abc", change=failing)
     released = release(store)
     outcome = materialize(store, "abc", change=failing)
@@ -46,7 +46,7 @@ def test_a_released_content_is_not_held_again(store: LocalStore) -> None:
     assert materialize(store, "abcd", change=failing).is_held, "this is another content"
 
 
-def test_a_release_replaces_the_earlier_inventory_of_the_date(store: LocalStore) -> None:
+def test_a_release_replaces_the_earlier_inventory_of_the_date(store: Store) -> None:
     materialize(store, "ab")
     materialize(store, "abc", change=failing)
     release(store)
@@ -54,7 +54,7 @@ def test_a_release_replaces_the_earlier_inventory_of_the_date(store: LocalStore)
 
 
 @pytest.mark.parametrize("state", ["nothing", "published", "released", "held and then published"])
-def test_what_is_not_held_cannot_be_released(store: LocalStore, state: str) -> None:
+def test_what_is_not_held_cannot_be_released(store: Store, state: str) -> None:
     if state != "nothing":
         materialize(store, "ab", change=quick if state == "published" else failing)
     if state == "released":
@@ -70,21 +70,21 @@ def test_what_is_not_held_cannot_be_released(store: LocalStore, state: str) -> N
 
 
 @pytest.mark.parametrize("because", ["", "  \n", "x" * 501])
-def test_a_release_needs_a_reason(store: LocalStore, because: str) -> None:
+def test_a_release_needs_a_reason(store: Store, because: str) -> None:
     materialize(store, "abc", change=failing)
     with pytest.raises(NotHeld, match="needs a reason of 1 to 500 characters"):
         release(store, because=because)
     assert read_held(store, LAYOUT, DAY) is not None
 
 
-def test_a_reason_cannot_hide_characters(store: LocalStore) -> None:
+def test_a_reason_cannot_hide_characters(store: Store) -> None:
     materialize(store, "abc", change=failing)
     released = release(store, because="fine\x1b[2J\u202e")
     assert released.release is not None
     assert released.release.because == "fine\\x1b[2J\\u202e"
 
 
-def test_a_name_cannot_hide_characters_and_is_cut(store: LocalStore) -> None:
+def test_a_name_cannot_hide_characters_and_is_cut(store: Store) -> None:
     materialize(store, "abc", change=failing)
     by = "ada\x1b[2J" + "x" * 200
     released = release_date(store, LAYOUT, DAY, by, BECAUSE, lambda: NOW)
@@ -92,7 +92,7 @@ def test_a_name_cannot_hide_characters_and_is_cut(store: LocalStore) -> None:
     assert released.release.released_by == ("ada\\x1b[2J" + "x" * 200)[:MAX_NAME]
 
 
-def test_a_damaged_record_of_a_hold_is_an_error_with_a_way_out(store: LocalStore) -> None:
+def test_a_damaged_record_of_a_hold_is_an_error_with_a_way_out(store: Store) -> None:
     materialize(store, "abc", change=failing)
     store.publish(LAYOUT.held(DAY), b"{")
     with pytest.raises(CorruptRecord, match="remove it, then materialize inventory_manifest"):

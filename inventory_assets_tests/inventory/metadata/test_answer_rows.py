@@ -85,6 +85,14 @@ def test_the_number_of_parts_is_that_of_the_etag_where_nothing_else_tells_it() -
     assert row_of({}, e_tag="e" * 32)["part_count"] is None
 
 
+def test_a_checksum_of_parts_tells_its_type_and_their_number_where_nothing_else_does() -> None:
+    row = row_of({"x-amz-checksum-sha256": "AA==-12"}, e_tag="no hash")
+    assert (row["checksum_type"], row["part_count"]) == ("COMPOSITE", 12)
+    row = row_of({"x-amz-checksum-sha256": "AA==", "x-amz-checksum-type": "FULL_OBJECT"})
+    assert (row["checksum_type"], row["part_count"]) == ("FULL_OBJECT", None)
+    assert row_of({"x-amz-checksum-sha256": "AA=="})["checksum_type"] is None
+
+
 def test_an_object_without_user_metadata_or_tags_has_empty_maps() -> None:
     row = row_of({}, tags={})
     assert (row["user_metadata"], row["object_tags"]) == ({}, {})

@@ -39,11 +39,12 @@ def shard_run(
     after: float = 0.0,
     run_id: str = "one",
     found: RunFigures | None = None,
+    finished_at: datetime | None = None,
 ) -> ShardRun:
     """The run of a shard that began some seconds after `BEGAN`."""
     found = found or figures()
     began = BEGAN + timedelta(seconds=after)
-    ended = began + timedelta(seconds=found.seconds)
+    ended = finished_at or began + timedelta(seconds=found.seconds)
     return ShardRun(LAYOUT.bucket, LAYOUT.source, DAY, prefix, run_id, began, ended, found)
 
 

@@ -1,7 +1,11 @@
 """The run record of a date: its shards, merged, and compared with earlier dates."""
 
+import threading
+import time
 from dataclasses import replace
 from datetime import date, timedelta
+
+import pytest
 
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge
@@ -13,12 +17,14 @@ from inventory_assets.inventory.runs.date_run import (
     publish_date_run,
     read_date_run,
     regressions_of,
+    run_of_manifest,
 )
 from inventory_assets.inventory.runs.regressions import COMPARED_RUNS, RunSummary
 from inventory_assets.inventory.runs.shard_run import publish_shard_run, read_shard_run
 from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.scan.keyspace.shard import make_shard
+from inventory_assets.inventory.storage.parallel_reads import READS_AT_ONCE
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.runs.samples import figures, shard_run, summary
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
@@ -45,7 +51,7 @@ def test_it_holds_the_shards_that_have_a_record_and_says_how_many_have_none(
     manifest = manifest_of(store)
     assert publish_date_run(store, LAYOUT, manifest, NOW) is None
     for prefix in PREFIXES[1:]:
-        publish_shard_run(store, LAYOUT, shard_run(prefix))
+        publish_shard_run(store, LAYOUT, shard_run(prefix, finished_at=NOW))
     publish_shard_run(store, LAYOUT, shard_run("of another source/"))
     run = publish_date_run(store, LAYOUT, manifest, NOW)
     assert run == read_date_run(store, LAYOUT, DAY)
@@ -56,14 +62,15 @@ def test_it_holds_the_shards_that_have_a_record_and_says_how_many_have_none(
 
 
 def test_a_record_survives_the_store(store: LocalStore) -> None:
-    publish_shard_run(store, LAYOUT, shard_run())
-    assert read_shard_run(store, LAYOUT, DAY, "a/") == shard_run()
+    run = shard_run()
+    publish_shard_run(store, LAYOUT, run)
+    assert read_shard_run(store, LAYOUT, DAY, "a/", run.finished_at) == run
 
 
 def test_a_damaged_record_is_none(store: LocalStore) -> None:
     for key in (LAYOUT.shard_run(DAY, "a/"), LAYOUT.date_run(DAY)):
         store.publish(key, b"{}")
-    assert read_shard_run(store, LAYOUT, DAY, "a/") is None
+    assert read_shard_run(store, LAYOUT, DAY, "a/", NOW) is None
     assert read_date_run(store, LAYOUT, DAY) is None
     assert publish_date_run(store, LAYOUT, manifest_of(store), NOW) is None
 
@@ -76,3 +83,53 @@ def test_a_date_is_compared_with_earlier_dates_only(store: LocalStore) -> None:
     run = publish_date(store, DAY, summary(300.0), replace(summary(999.0), prefix="new/"))
     (found,) = regressions_of(store, LAYOUT, run)
     assert (found.prefix, found.root_cause) == ("a/", Cause.LIMIT)
+
+
+def test_a_record_of_an_earlier_listing_is_not_believed(store: LocalStore) -> None:
+    manifest = manifest_of(store)
+    publish_shard_run(store, LAYOUT, shard_run("a/", finished_at=NOW - timedelta(hours=1)))
+    publish_shard_run(store, LAYOUT, shard_run("b/", finished_at=NOW))
+    assert read_shard_run(store, LAYOUT, DAY, "a/", NOW) is None
+    run = publish_date_run(store, LAYOUT, manifest, NOW)
+    assert run is not None
+    assert [each.prefix for each in run.shards] == ["b/"]
+    assert run.unknown == 2
+
+
+def test_the_record_of_a_date_is_that_of_its_manifest_or_none(store: LocalStore) -> None:
+    manifest = manifest_of(store)
+    publish_shard_run(store, LAYOUT, shard_run("a/", finished_at=NOW))
+    run = publish_date_run(store, LAYOUT, manifest, NOW)
+    assert run_of_manifest(store, LAYOUT, manifest) == run
+    another = replace(manifest, shards=manifest.shards[1:])
+    assert run_of_manifest(store, LAYOUT, another) is None, "it has another content"
+    later = [replace(each, finished_at=NOW + timedelta(hours=1)) for each in manifest.shards]
+    assert run_of_manifest(store, LAYOUT, replace(manifest, shards=tuple(later))) is None
+    assert replace(manifest, shards=tuple(later)).identity == manifest.identity
+
+
+def test_records_are_read_at_the_same_time_within_a_bound(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = manifest_of(store)
+    entry = replace(manifest.shards[0], parts=())
+    shards = tuple(replace(entry, shard=Shard(f"{number}/")) for number in range(40))
+    at_once, most, lock = 0, 0, threading.Lock()
+    plain = LocalStore.read
+
+    def read(self: LocalStore, key: str) -> bytes | None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.01)
+        with lock:
+            at_once -= 1
+        return plain(self, key)
+
+    publish_shard_run(store, LAYOUT, shard_run("7/", finished_at=NOW))
+    monkeypatch.setattr(LocalStore, "read", read)
+    run = publish_date_run(store, LAYOUT, replace(manifest, shards=shards), NOW)
+    assert run is not None
+    assert ([each.prefix for each in run.shards], run.unknown) == (["7/"], 39)
+    assert 1 < most <= READS_AT_ONCE
