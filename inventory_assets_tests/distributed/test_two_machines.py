@@ -9,7 +9,7 @@ import pytest
 
 from inventory_assets.defs.worker_silence import RESPONSE_SECONDS
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.inventory.runs.shard_run import read_shard_run
+from inventory_assets.inventory.runs.shard_run import SHARD_RUN
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
 from inventory_assets_tests.distributed.story import (
     CUT_OFF_SECONDS,
@@ -60,7 +60,7 @@ def texts(story: Story, run_id: str, kind: dg.DagsterEventType) -> str:
 def process_of(story: Story, shard_key: str) -> str:
     """The process that listed what is published of a shard."""
     prefix = "" if shard_key == REMAINDER else shard_key
-    run = read_shard_run(story.store, story.layout, story.day, prefix)
+    run = SHARD_RUN.read(story.store, story.layout.shard_run(story.day, prefix))
     assert run is not None
     return run.run_id
 
