@@ -118,7 +118,7 @@ def test_a_machine_that_comes_back_publishes_and_logs_nothing_more(story: Story)
     assert refusals > 0
 
 
-def test_a_machine_that_came_back_works_again(story: Story) -> None:
+def test_a_machine_that_came_back_works_again_with_a_new_worker(story: Story) -> None:
     runs = [story.instance.get_run_by_id(run_id) for run_id in story.ended]
     machines = Counter(story.machine_of(run) for run in runs if run)
     assert machines[story.cut_off.machine] > 0, machines
