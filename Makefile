@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast test-slow test-stores test-distributed coverage fix check typecheck docs bench lock clean
+.PHONY: help demo dev single-server test test-fast test-slow test-stores test-distributed coverage fix check typecheck docs bench lock clean
 
 PYTHON ?= python3
 # Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
@@ -26,17 +26,21 @@ SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
 FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
   scan/test_*.py s3/test_*.py config/test_*.py test_docs.py test_partitions.py cli/test_version.py)))
 
+# The extras of a server, in the container's image and on a machine of its own (deploy/).
+SERVER := duckdb iceberg k8s postgres telemetry webserver
+
 # What `make coverage` runs; a room's tests take less time than all.
 TESTS ?= inventory_assets_tests
 
 help:
 	@echo "make demo       install, inventory the embedded bucket for ten days, show the result"
 	@echo "make dev        install, open the Dagster UI on http://127.0.0.1:3000"
+	@echo "make single-server  install, start deploy/single-server with a database and buckets, to look at"
 	@echo "make test       install, run the tests"
 	@echo "make test-fast  install, run a selection that takes less than a minute"
 	@echo "make test-slow  install, run the slow tests"
 	@echo "make test-stores  install, list from stores with odd habits, and print how that went"
-	@echo "make test-distributed  install, list on two machines that are lost in the middle"
+	@echo "make test-distributed  install, start deployments with their servers, and test them"
 	@echo "make coverage   install, run the tests, report lines and branches (TESTS=inventory_assets_tests/scan)"
 	@echo "make fix        install, mend what the linter can mend, format"
 	@echo "make check      install, lint, check types and import walls"
@@ -61,7 +65,7 @@ $(VENV)/installed: pyproject.toml uv.lock requirements.lock
 # Spark, fastparquet and odc-cloud, which only the tests open files with.
 $(VENV)/readers: $(VENV)/installed requirements-readers.lock
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv sync --quiet --frozen --inexact --extra demo --group readers; \
+	  uv sync --quiet --frozen --extra demo --group readers; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-readers.lock; \
 	fi
@@ -73,6 +77,10 @@ demo: $(VENV)/installed
 dev: $(VENV)/installed
 	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
+# deploy/single-server, with a PostgreSQL and an S3 server of its own, until Ctrl-C.
+single-server: $(VENV)/installed
+	@$(BIN)/python -m inventory_assets_tests.deploy.single_server
+
 test: $(VENV)/readers
 	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile
 
@@ -80,7 +88,7 @@ test-fast: $(VENV)/installed
 	@$(PYTEST) -m "not slow and not stores and not distributed" -n 2 --dist loadfile $(FAST)
 
 test-slow: $(VENV)/readers
-	@$(PYTEST) -m "slow and not distributed"
+	@$(PYTEST) -m slow
 
 # Ceph and Swift are installed where they can be; without them their tests are skipped.
 test-stores: $(VENV)/readers
@@ -88,7 +96,7 @@ test-stores: $(VENV)/readers
 	@$(PYTEST) $(STORES) -k "stores or ceph or swift" -n 2 --dist loadgroup
 
 # What runs on several machines needs.
-$(VENV)/celery: $(VENV)/installed requirements-celery.lock
+$(VENV)/celery: $(VENV)/readers requirements-celery.lock
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv sync --quiet --frozen --inexact --extra demo --extra celery; \
 	else \
@@ -96,10 +104,11 @@ $(VENV)/celery: $(VENV)/installed requirements-celery.lock
 	fi
 	@touch $@
 
-# Machines are network namespaces where these are permitted (root), and trees of processes elsewhere.
+# Without debootstrap, the tests that need it are skipped. Machines are network namespaces where these
+# are permitted (root), and trees of processes elsewhere.
 test-distributed: $(VENV)/celery
 	@inventory_assets_tests/distributed/install_servers.sh
-	@$(PYTEST) -m distributed inventory_assets_tests/distributed
+	@$(PYTEST) -m distributed
 
 # The report in HTML, line by line, is build/coverage/html/index.html.
 coverage: $(VENV)/readers
@@ -155,6 +164,9 @@ lock:
 	uv lock
 	uv export --quiet --frozen --extra demo --no-emit-project --output-file requirements.lock
 	uv export --quiet --frozen --only-group readers --no-emit-project --output-file requirements-readers.lock
+	uv export --quiet --frozen $(addprefix --extra ,$(SERVER)) --no-emit-project --no-default-groups \
+	  --output-file requirements-server.lock
+	uv export --quiet --frozen --only-group build --no-emit-project --output-file requirements-build.lock
 	uv export --quiet --frozen --no-dev --extra celery --no-emit-project --output-file requirements-celery.lock
 	uv export --quiet --frozen --only-group docs --no-emit-project --output-file requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \

@@ -18,6 +18,7 @@ from inventory_assets.inventory.parts.part import ClassTotal, Part
 from inventory_assets.inventory.parts.part_writer import PART_ROWS
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.parallel_reads import READS_AT_ONCE
 from inventory_assets.s3.decoding.page import MAX_KEYS
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import make_shard
@@ -74,7 +75,7 @@ class Records:
         parts_later: Its parts after many changes, at most.
         inventory_bytes: `inventory.json` with `parts_later`.
         manifest_bytes: `manifest.json` with as many.
-        merge_seconds: Looking up these parts in a bucket of results, one after the other.
+        merge_seconds: Looking up these parts in a bucket of results, ten at a time.
         memory_mb: Memory of a run, with such a baseline.
     """
 
@@ -98,7 +99,8 @@ def records_of(objects: int, shards: int, in_flight: int) -> Records:
         parts_later=later,
         inventory_bytes=later * INVENTORY_BYTES_PER_PART + shards * INVENTORY_BYTES_PER_SHARD,
         manifest_bytes=later * MANIFEST_BYTES_PER_PART,
-        merge_seconds=later * (HEADS_PER_PART * HEAD_SECONDS + MERGE_SECONDS_PER_PART),
+        merge_seconds=later
+        * (HEADS_PER_PART * HEAD_SECONDS / READS_AT_ONCE + MERGE_SECONDS_PER_PART),
         memory_mb=MEMORY_FIXED_MB
         + MEMORY_MB_PER_REQUEST * in_flight
         + later * MEMORY_BYTES_PER_PART / 1e6,

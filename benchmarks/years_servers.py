@@ -10,7 +10,8 @@ import psutil
 
 from benchmarks.years_source import NAME, Simulated
 from inventory_assets_tests.ui.browser import Browser, installed_browser, opened_browser
-from inventory_assets_tests.ui.running_dagster import REPOSITORY, RunningDagster
+from inventory_assets_tests.ui.dagster_client import REPOSITORY
+from inventory_assets_tests.ui.running_dagster import RunningDagster
 
 _QUIET = 0.5  # seconds without a query, after which a page is taken as loaded
 _SCHEDULE_TICK = """

@@ -12,7 +12,9 @@ from inventory_assets.config import (
     ConfigError,
     Source,
     estimated_partitions,
+    is_distributed,
     load_valid_sources,
+    require_shared_store,
 )
 from inventory_assets.defs.alert_sensor import build_alert_sensor
 from inventory_assets.defs.assets import (
@@ -38,6 +40,7 @@ from inventory_assets.defs.schedules import (
 )
 from inventory_assets.defs.sensors import build_automation_sensor, build_new_prefix_sensor
 from inventory_assets.defs.source.context import AssetOptions, SourceAssets
+from inventory_assets.defs.source.planned_code import code_fingerprint
 from inventory_assets.defs.source.resources import (
     Clock,
     IcebergCatalog,
@@ -64,16 +67,28 @@ def build_definitions(
         config: The sources and the store.
         clock: The time, where it is not the real one.
         options: How the assets appear in Dagster.
+
+    Raises:
+        ConfigError: Runs are spread over several machines, which do not all reach the store.
     """
-    loaded_at = (clock or Clock()).now()
+    require_shared_store(config, os.environ)
+    options, loaded_at = options or AssetOptions(), (clock or Clock()).now()
     return dg.Definitions.merge(
         *(
             _source_definitions(
-                SourceAssets(source, options or AssetOptions(), loaded_at), config, clock
+                SourceAssets(source, options, loaded_at, _fingerprint(source, config)),
+                config,
+                clock,
             )
             for source in config.sources.values()
         )
     )
+
+
+def _fingerprint(source: Source, config: Config) -> str | None:
+    """What a run is compared with; None where all runs are those of one machine."""
+    are_several = source.schedule.runs > 1 or is_distributed(os.environ)
+    return code_fingerprint(source, config.store) if are_several else None
 
 
 def _source_definitions(

@@ -7,10 +7,14 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Schedule, Shards
+from inventory_assets.defs.assets.listing import FIND_SHARDS_TAG
+from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
 from inventory_assets.defs.source.resources import SourceBucket
+from inventory_assets.inventory.errors import StoreError
 from inventory_assets_tests.assets.world import (
     REMAINDER,
     TODAY,
+    YESTERDAY,
     Buckets,
     World,
     check_results,
@@ -136,3 +140,110 @@ def test_the_day_is_that_of_the_sources_time_zone(
 def test_the_schedule_is_as_configured(world: World) -> None:
     schedule = world.definitions.get_repository_def().get_schedule_def("src_daily")
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 1 * * *", "UTC")
+
+
+# Several runs for a date.
+
+
+@pytest.fixture
+def wide(tmp_path: Path, instance: dg.DagsterInstance, buckets: Buckets) -> Iterator[World]:
+    """A world with six shards, of which one holds most objects, and up to three runs a date."""
+    sizes = {"a/": 4, "b/": 3, "c/": 3000, "d/": 2, "e/": 5}
+    buckets.keys["memory"] = {f"{prefix}{n}" for prefix, size in sizes.items() for n in range(size)}
+    world = several(tmp_path, instance, 3)
+    yield world
+    world.forget_shards()
+
+
+def several(
+    folder: Path, instance: dg.DagsterInstance, runs: int, objects_per_run: int | None = None
+) -> World:
+    start = TODAY - timedelta(days=5)
+    schedule = Schedule(runs=runs, objects_per_run=objects_per_run, start_date=start)
+    return World(folder, instance, {"bucket": "memory", "schedule": schedule})
+
+
+def partitions_of(world: World, request: dg.RunRequest) -> list[str]:
+    """The shards of a requested run, as Dagster derives them."""
+    start, end = (each.partition("|")[2] for each in bounds(request))
+    keys = world.shard_keys
+    return keys[keys.index(start) : keys.index(end) + 1]
+
+
+def test_several_runs_list_neighbours_alike_in_rows_of_the_last_manifest(wide: World) -> None:
+    wide.pass_day(YESTERDAY)
+    wide.set_day(TODAY)
+    requests = tick(wide)
+    assert [partitions_of(wide, each) for each in requests] == [
+        [REMAINDER, "a/", "b/"],
+        ["c/"],
+        ["d/", "e/"],
+    ]
+    assert [each.tags[RUN_OF_DATE_TAG] for each in requests] == ["1 of 3", "2 of 3", "3 of 3"]
+
+
+def test_shards_that_no_manifest_has_count_as_the_median(wide: World, buckets: Buckets) -> None:
+    wide.pass_day(YESTERDAY)
+    wide.set_day(TODAY)
+    buckets.keys["memory"] |= {f"{prefix}/{n}" for prefix in "fgh" for n in range(5000)}
+    wide.discover()
+    parts = [partitions_of(wide, each) for each in tick(wide)]
+    assert parts == [[REMAINDER, "a/", "b/"], ["c/", "d/"], ["e/", "f/", "g/", "h/"]]
+
+
+def test_without_a_manifest_the_runs_have_as_many_shards(wide: World) -> None:
+    wide.discover()
+    assert [len(partitions_of(wide, each)) for each in tick(wide)] == [2, 2, 2]
+
+
+def test_only_the_first_run_searches_for_new_prefixes(wide: World) -> None:
+    wide.discover()
+    assert [FIND_SHARDS_TAG in each.tags for each in tick(wide)] == [True, False, False]
+
+
+def test_each_run_has_a_key_of_its_own_and_a_repeated_tick_has_the_same(wide: World) -> None:
+    wide.discover()
+    keys = [each.run_key for each in tick(wide)]
+    assert keys == [
+        f"{TODAY}|{REMAINDER}..a/",
+        f"{TODAY}|b/..c/",
+        f"{TODAY}|d/..e/",
+    ]
+    assert [each.run_key for each in tick(wide)] == keys
+
+
+def test_of_fewer_shards_than_runs_each_has_a_run(wide: World) -> None:
+    """At first there is only the remainder, whose run finds the shards and lists them all."""
+    (request,) = tick(wide)
+    assert (request.run_key, RUN_OF_DATE_TAG in request.tags) == (str(TODAY), False)
+    assert request.tags[FIND_SHARDS_TAG] == "true"
+
+
+def test_no_more_runs_start_than_there_are_objects_for(
+    tmp_path: Path, instance: dg.DagsterInstance, wide: World
+) -> None:
+    wide.pass_day(YESTERDAY)  # 3,014 objects
+    for objects_per_run, expected in ((2_000, 2), (10_000, 1), (100, 3)):
+        world = several(tmp_path, instance, 3, objects_per_run=objects_per_run)
+        assert len(tick(world)) == expected, objects_per_run
+
+
+def test_a_store_that_cannot_be_read_does_not_keep_the_runs_from_starting(
+    wide: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide.discover()
+
+    def fail(*_args: object, **_named: object) -> None:
+        raise StoreError("the store is away")
+
+    monkeypatch.setattr("inventory_assets.defs.schedules.newest_manifest", fail)
+    assert [len(partitions_of(wide, each)) for each in tick(wide)] == [2, 2, 2]
+
+
+def test_ticks_of_several_runs_send_no_request_to_the_bucket_either(
+    wide: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide.pass_day(YESTERDAY)
+    wide.set_day(TODAY)
+    monkeypatch.delattr(SourceBucket, "lister")
+    assert len(tick(wide)) == 3

@@ -46,24 +46,24 @@ def add_bucket_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(usage_error=parser.error)
     group = parser.add_argument_group("the bucket")
     group.add_argument(
-        "--endpoint-url", metavar="URL", type=_endpoint, help="endpoint of an S3-compatible store"
+        "--endpoint-url", metavar="URL", type=endpoint, help="endpoint of an S3-compatible store"
     )
     group.add_argument(
-        "--region", metavar="REGION", type=_in_form("region"), help="region of the bucket"
+        "--region", metavar="REGION", type=in_form("region"), help="region of the bucket"
     )
     group.add_argument(
         "--profile",
         metavar="NAME",
-        type=_in_form("profile"),
+        type=in_form("profile"),
         help="AWS profile to take credentials from",
     )
     group.add_argument(
-        "--role-arn", metavar="ARN", type=_in_form("role_arn"), help="IAM role to assume"
+        "--role-arn", metavar="ARN", type=in_form("role_arn"), help="IAM role to assume"
     )
     group.add_argument(
         "--external-id",
         metavar="ID",
-        type=_in_form("external_id"),
+        type=in_form("external_id"),
         help="external ID that the role's trust policy requires",
     )
     group.add_argument(
@@ -195,7 +195,7 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
-def _in_form(field: str) -> Callable[[str], str]:
+def in_form(field: str) -> Callable[[str], str]:
     """A parser that accepts what the configuration accepts for a field of a source."""
 
     def parse(text: str) -> str:
@@ -213,7 +213,8 @@ def _in_form(field: str) -> Callable[[str], str]:
     return parse
 
 
-def _endpoint(url: str) -> str:
+def endpoint(url: str) -> str:
+    """Parse the URL of an endpoint, which must hold no secret."""
     # argparse would print the text of a ValueError's argument, and with it the password.
     if "@" in url:
         raise argparse.ArgumentTypeError(

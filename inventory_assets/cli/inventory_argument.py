@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 HELP = (
     "a source of the configuration (logs: its newest date), a date of it (logs@2026-11-22), or a "
-    "path to the folder of a date, of a source, or of `inventory list`"
+    "path to the folder of a date, of a source, or of `inventory list`, or the URL (s3://) of "
+    "`inventory list --join`"
 )
 
 
@@ -40,6 +41,8 @@ def open_inventory(address: str) -> "Dataset":
     from inventory_assets.wiring import open_results
 
     path = Path(address)
+    if is_url(address):
+        return Dataset.at(address)
     if is_path(address):
         if not path.exists():
             raise InventoryNotFound(f"{address} does not exist; correct the path")
@@ -83,6 +86,11 @@ def open_source(address: str) -> "tuple[Source, Store, Layout, date | None]":
 def is_path(address: str) -> bool:
     """Whether an address is a path; it needs a slash, since a source may be named like a folder."""
     return "/" in address or address in {".", ".."}
+
+
+def is_url(address: str) -> bool:
+    """Whether an address is the URL of a shared listing."""
+    return address.startswith("s3://")
 
 
 def source_and_day(config: "Config", address: str) -> "tuple[Source, date | None]":

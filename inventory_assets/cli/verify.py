@@ -17,12 +17,13 @@ from inventory_assets.cli.bucket_arguments import (
     open_bucket,
     positive,
 )
-from inventory_assets.cli.inventory_argument import is_path, open_manifest
+from inventory_assets.cli.inventory_argument import is_path, is_url, open_manifest
 from inventory_assets.cli.output import add_summary_format, print_json
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
+    from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.verification.targets import VerificationTarget
     from inventory_assets.inventory.verification.verification import Verification
     from inventory_assets.s3.list_client import ListClient
@@ -32,6 +33,9 @@ AGREES, DIFFERS, ERROR = 0, 1, 2
 
 LONGEST_LISTING = timedelta(days=1)
 """The longest time between the start of a listing into a folder and its first file."""
+
+CLOCK_MARGIN = timedelta(hours=1)
+"""More than the clock of the machine that began a shared listing may be ahead of the bucket's."""
 
 SEEDS = 2**32
 
@@ -51,7 +55,8 @@ def add_verify(commands: Any) -> None:
         "inventory",
         metavar="INVENTORY",
         help="a source of the configuration (logs: its newest date), a date of it "
-        "(logs@2026-11-22), or the path of a folder that `inventory list` wrote",
+        "(logs@2026-11-22), the path of a folder that `inventory list` wrote, or the URL of "
+        "`inventory list --join`",
     )
     add_bucket(parser, nargs="?", help="bucket and prefix that were listed into the folder")
     parser.add_argument(
@@ -153,7 +158,6 @@ def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
 def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
     """The inventory in a folder, and a client for the bucket that the command line names."""
     from inventory_assets.inventory.parts.schema import has_versions
-    from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.verification.targets import VerificationTarget, empty_between
     from inventory_assets.scan.keyspace.key_order import KeyOrder
     from inventory_assets.scan.prefix_discovery import discover
@@ -166,12 +170,12 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
             "options of the bucket that `inventory list` was given"
         )
     bucket, prefix = options.url
-    listed = Dataset.of_listing(Path(options.inventory))
+    listed, written_at = _listed(options.inventory)
     if listed.bucket not in {bucket, ""}:
         raise NotVerifiable(
             f"{options.inventory} holds objects of the bucket {listed.bucket!r}, not of {bucket!r}"
         )
-    began_at = options.began or _written_at(listed.paths) - LONGEST_LISTING
+    began_at = options.began or written_at
     lister = open_bucket(options)
     known = given_key_order(options)
     order = discover(lister, prefix, ShardBounds(depth=0), known).key_order
@@ -183,6 +187,19 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
     return VerificationTarget(
         listed.store, listed.parts, prefix, began_at, empty, versions, known
     ), lister
+
+
+def _listed(place: str) -> "tuple[Dataset, datetime]":
+    """What was listed into a folder or a store, and a time before the listing began."""
+    from inventory_assets.inventory.query.dataset import Dataset
+    from inventory_assets.inventory.query.joined_listing import finished_listing, open_joined_store
+
+    if is_url(place):
+        store = open_joined_store(place)
+        listing, _ = finished_listing(store)
+        return Dataset.of_shared_listing(store), listing.begun_at - CLOCK_MARGIN
+    listed = Dataset.of_listing(Path(place))
+    return listed, _written_at(listed.paths) - LONGEST_LISTING
 
 
 def _written_at(files: list[Path]) -> datetime:

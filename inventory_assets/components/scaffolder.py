@@ -21,7 +21,7 @@ attributes:
       # prefix: 2026/           # only keys that start with it
       shards:
         depth: 1                # a partition for each prefix of the first level
-      schedule:                 # also cron and timezone
+      schedule:                 # also cron, timezone, and runs if one is not enough
         start_date: "{today}"  # the first date; earlier ones can no longer be listed
       # retention: {{keep_days: 400}}  # removes older dates; without it, all are kept
 """

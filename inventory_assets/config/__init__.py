@@ -7,6 +7,11 @@ repeats a value that may be one.
 
 from inventory_assets.config.alerts import Alerts, Email
 from inventory_assets.config.config_file import CONFIG_FILE, CONFIG_VARIABLE, Config, ConfigFile
+from inventory_assets.config.distribution import (
+    DISTRIBUTED_VARIABLE,
+    is_distributed,
+    require_shared_store,
+)
 from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
@@ -42,6 +47,7 @@ __all__ = [
     "DEFAULT_CRON",
     "DEFAULT_STORE",
     "DEMO_DATES",
+    "DISTRIBUTED_VARIABLE",
     "LIFECYCLE_OF_BUCKET",
     "MANY_PARTITIONS",
     "MAX_PREFIX_BYTES",
@@ -65,7 +71,9 @@ __all__ = [
     "SourceTable",
     "StoreBucket",
     "estimated_partitions",
+    "is_distributed",
     "json_schema",
     "load_config",
     "load_valid_sources",
+    "require_shared_store",
 ]

@@ -32,6 +32,8 @@ class ConfigFile(_Table):
     """The folder for results, relative to the folder of this file; or s3://bucket/prefix."""
     store_bucket: StoreAccess | None = None
     """How to access the bucket of the store; only with store = "s3://..."."""
+    store_is_shared: bool = False
+    """Whether the folder of the store is on a file system that all machines with runs share."""
     iceberg: Iceberg | None = None
     """Where Iceberg tables are registered."""
     sources: Annotated[
@@ -97,6 +99,7 @@ class ConfigFile(_Table):
                 for name, table in self.sources.items()
             },
             iceberg=self.iceberg or Iceberg(),
+            store_is_shared=self.store_is_shared,
         )
 
 
@@ -109,3 +112,5 @@ class Config(_Table):
     """The sources by name, in the order of the file."""
     iceberg: Iceberg = Iceberg()
     """Where Iceberg tables are registered."""
+    store_is_shared: bool = False
+    """Whether all machines with runs see the folder for results."""

@@ -22,6 +22,7 @@ LIFECYCLE_OF_BUCKET = "bucket"
 DEFAULT_CRON = "0 1 * * *"
 MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
 MANY_PARTITIONS = 50_000
+MAX_RUNS = 64
 MAX_PREFIX_BYTES = 1024  # longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
 
 
@@ -112,6 +113,10 @@ class Schedule(_Table):
     """The first date partition; without it, as many dates as are kept, or a year of them."""
     listing_window_days: Annotated[int, Field(ge=2, le=36_500)] = 31
     """Number of days, including today, whose shards are partitions."""
+    runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] = 1
+    """Maximum runs that list a date together, each a part of its shards; see docs/many-runs.md."""
+    objects_per_run: Annotated[int | None, Field(ge=1, examples=[50_000_000])] = None
+    """With it, no more runs start than the last manifest has so many objects for."""
     sensor_interval_seconds: Annotated[int, Field(ge=30)] = 300
     """Seconds between two searches for new prefixes."""
 
@@ -175,7 +180,7 @@ class SourceTable(_Table):
     versions: bool = False
     """Whether to list all versions and delete markers, so that past dates can be reconstructed."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
-    """Maximum requests in flight for this source in one process."""
+    """Maximum requests in flight for this source in one process; with several runs, in all."""
     concurrency_policy: Literal["adaptive", "pid", "fixed"] = "adaptive"
     """How the limit of requests in flight is adjusted; see docs/concurrency.md."""
     max_outage_seconds: Annotated[int, Field(ge=0, le=86_400)] = 1_800
@@ -289,6 +294,18 @@ class SourceTable(_Table):
                 f"found listing_window_days = {schedule.listing_window_days}, which makes up to "
                 f"{count:,} partitions by date and shard, expected at most {MAX_PARTITIONS:,}; "
                 "lower schedule.listing_window_days or shards.max_shards"
+            )
+        return schedule
+
+    @field_validator("schedule")
+    @classmethod
+    def _each_run_may_send_a_request(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
+        allowed = info.data.get("concurrency", MAX_RUNS)
+        if schedule.runs > allowed:
+            raise ValueError(
+                f"found runs = {schedule.runs}, expected at most {allowed}, as these runs share "
+                f"concurrency = {allowed} and each sends a request at a time; lower schedule.runs "
+                "or raise concurrency"
             )
         return schedule
 

@@ -1,26 +1,38 @@
 """The schedules of a source: the daily listing of all shards, and garbage collection."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 
 import dagster as dg
 
 from inventory_assets.defs.assets.listing import FIND_SHARDS_TAG
 from inventory_assets.defs.assets.shards import add_remainder
 from inventory_assets.defs.gc_job import collection_op_name
-from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.partitioned_asset import SHARDS_TAG
+from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
+from inventory_assets.defs.source.pools import pool_mistake
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing.run_plan import (
+    balanced_slices,
+    planned_runs,
+    shard_weights,
+)
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 
 COLLECTION_CRON = "0 13 * * *"
 """The time of garbage collection, twelve hours after the default listing."""
 
 
 def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
-    """The schedule of the run that searches for new prefixes and lists all shards.
+    """The schedule of the run that searches for new prefixes and lists all shards, or of several.
 
     A tick sends no request to the bucket, whose answers may take longer than a tick may. It
     requests the known shards, or the remainder before there are any, and the run adds those that
-    it finds. The definitions get its job through the schedule; the sensor for new prefixes names
-    that job.
+    it finds. Of several runs, the first does. The definitions get its job through the schedule; the
+    sensor for new prefixes names that job.
     """
+    are_several = assets.source.schedule.runs > 1
     job = dg.define_asset_job(
         assets.listing_job,
         selection=dg.AssetSelection.assets(assets.key("object_listing")),
@@ -32,7 +44,11 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule=assets.source.schedule.cron,
         execution_timezone=assets.source.schedule.timezone,
-        description=f"List every shard of {assets.source.bucket}, once a day, in one run.",
+        required_resource_keys=assets.resource_keys if are_several else None,
+        description=(
+            f"List every shard of {assets.source.bucket}, once a day, in "
+            f"{f'up to {assets.source.schedule.runs} runs' if are_several else 'one run'}."
+        ),
     )
     def daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         name = assets.partitions.shards_name
@@ -40,12 +56,49 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
         if not shard_keys:
             shard_keys = add_remainder(assets, context.instance)
         day = context.scheduled_execution_time.date()
-        yield dg.RunRequest(
-            run_key=day.isoformat(),
-            tags={**assets.partitions.range_tags(day, shard_keys), FIND_SHARDS_TAG: "true"},
-        )
+        parts = _planned_parts(context, assets, day, shard_keys) if are_several else [shard_keys]
+        for number, part in enumerate(parts, start=1):
+            tags = assets.partitions.range_tags(day, part)
+            if number == 1:
+                tags[FIND_SHARDS_TAG] = "true"
+            if len(parts) == 1:
+                yield dg.RunRequest(run_key=day.isoformat(), tags=tags)
+                continue
+            tags |= {RUN_OF_DATE_TAG: f"{number} of {len(parts)}", SHARDS_TAG: assets.source.name}
+            # A tick that is repeated may divide the shards otherwise; none is left out then.
+            yield dg.RunRequest(run_key=f"{day}|{part[0]}..{part[-1]}", tags=tags)
 
     return daily
+
+
+def _planned_parts(
+    context: dg.ScheduleEvaluationContext,
+    assets: SourceAssets,
+    day: date,
+    shard_keys: Sequence[str],
+) -> list[Sequence[str]]:
+    """The shards of each run: neighbours in Dagster's order, alike in rows of the last manifest."""
+    if mistake := pool_mistake(context.instance, assets.source):
+        context.log.warning(mistake)
+    work = assets.bind(context.resources, context.instance)
+    rows: dict[str, int] = {}
+    try:
+        manifest = newest_manifest(work.store, work.layout, before=day)
+    except (InventoryError, OSError) as error:
+        context.log.warning(f"the runs have equal numbers of shards, as no rows are known: {error}")
+    else:
+        rows = {entry.shard.prefix: entry.rows for entry in manifest.shards} if manifest else {}
+    schedule = assets.source.schedule
+    count = planned_runs(rows, schedule.runs, schedule.objects_per_run)
+    weights = shard_weights([_known_prefix(work, key) for key in shard_keys], rows)
+    return [shard_keys[part] for part in balanced_slices(weights, count)]
+
+
+def _known_prefix(work: SourceContext, shard_key: str) -> str:
+    try:
+        return work.prefix(shard_key)
+    except InventoryError:  # the listing reports it
+        return shard_key
 
 
 def build_collection_schedule(assets: SourceAssets, job: dg.JobDefinition) -> dg.ScheduleDefinition:

@@ -121,3 +121,11 @@ class NotVerifiable(InventoryError):
 
 class RulesInvalid(InventoryError):
     """S3 would refuse a lifecycle configuration; the message has one line for each mistake."""
+
+
+class ClaimLost(InventoryError):
+    """Another participant of a shared listing has taken over the ranges of this one."""
+
+
+class JoinRefused(InventoryError):
+    """A process cannot take part in a shared listing; the message says why."""

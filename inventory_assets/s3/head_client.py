@@ -105,6 +105,15 @@ class HeadClient:
         """The requests that may be in flight now."""
         return self._sender.limiter.limit
 
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """The number of requests in flight, and the current limit."""
+        return self._sender.limiter.in_flight, self._sender.limiter.limit
+
+    def set_cap(self, maximum: int) -> None:
+        """Allow at most so many requests in flight from now on, whatever the policy allows."""
+        self._sender.limiter.set_cap(maximum)
+
     def reader(self) -> "ObjectReader":
         """A reader for one task of the event loop."""
         return ObjectReader(self, Lane(self._transport))

@@ -124,6 +124,10 @@ class ListClient:
         """The number of requests in flight, and the current limit."""
         return self._limiter.in_flight, self._limiter.limit
 
+    def set_cap(self, maximum: int) -> None:
+        """Allow at most so many requests in flight from now on, whatever the policy allows."""
+        self._limiter.set_cap(maximum)
+
     def cancel(self) -> None:
         """End all requests and waits, of all threads, with `Cancelled`; later ones, too."""
         self._limiter.close()

@@ -49,6 +49,9 @@ class PageSource(Protocol):
     def in_flight(self) -> tuple[int, int]:
         """The number of requests in flight, and the current limit."""
 
+    def set_cap(self, maximum: int) -> None:
+        """Allow at most so many requests in flight from now on, whatever the policy allows."""
+
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         """`list_page`, for callers without an event loop."""
 

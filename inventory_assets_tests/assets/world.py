@@ -16,6 +16,7 @@ from inventory_assets.config import Config, Schedule, Shards, Source
 from inventory_assets.definitions import build_definitions
 from inventory_assets.defs.assets.shards import add_shards, discover_shards
 from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.planned_code import FINGERPRINT_TAG
 from inventory_assets.defs.source.resources import Clock, SourceBucket
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -85,6 +86,12 @@ class World:
     @property
     def layout(self) -> Layout:
         return self.assets.layout
+
+    @property
+    def definitions_fingerprint(self) -> str | None:
+        """The code and configuration of the definitions, if runs are compared with them."""
+        listing = self.definitions.resolve_assets_def(self.assets.key("object_listing"))
+        return listing.op.tags.get(FINGERPRINT_TAG)
 
     @property
     def shard_keys(self) -> list[str]:
@@ -249,6 +256,9 @@ class _Watched(FakeSource):
     @property
     def in_flight(self) -> tuple[int, int]:
         return self._asked.in_flight
+
+    def set_cap(self, maximum: int) -> None:
+        self._asked.set_cap(maximum)
 
     def cancel(self) -> None:
         self._asked.cancel()

@@ -145,6 +145,8 @@ def test_defaults_are_the_documented_ones() -> None:
             "timezone": "UTC",
             "start_date": None,
             "listing_window_days": 31,
+            "runs": 1,
+            "objects_per_run": None,
             "sensor_interval_seconds": 300,
         },
         "exports": {"csv_inventory": False, "files": (), "metadata": False},

@@ -247,6 +247,29 @@ def test_sources_of_different_buckets_may_have_folders_of_one_name() -> None:
     assert [source.folder_name for source in config.sources.values()] == ["old", "old"]
 
 
+@pytest.mark.parametrize("runs", [0, -1, 65])
+def test_the_number_of_runs_has_bounds(runs: int) -> None:
+    told = mistake(f"schedule.runs = {runs}")
+    assert f"schedule.runs: found the number {runs}, expected a whole number from 1 to 64" in told
+
+
+@pytest.mark.parametrize("value", ['"auto"', "2.5", "true"])
+def test_the_number_of_runs_is_a_whole_number(value: str) -> None:
+    assert "expected a whole number from 1 to 64" in mistake(f"schedule.runs = {value}")
+
+
+def test_more_runs_than_requests_in_flight_are_an_error() -> None:
+    told = mistake("concurrency = 4\nschedule.runs = 5")
+    assert "found runs = 5, expected at most 4, as these runs share concurrency = 4" in told
+    assert "lower schedule.runs or raise concurrency" in told
+    config = load('[sources.logs]\nbucket = "acme-logs"\nconcurrency = 4\nschedule.runs = 4')
+    assert config.sources["logs"].schedule.runs == 4
+
+
+def test_a_run_lists_at_least_one_object() -> None:
+    assert "found the number 0" in mistake("schedule.objects_per_run = 0")
+
+
 def test_a_budget_smaller_than_one_object_is_an_error() -> None:
     line = mistake("[sources.logs.metadata]\ntags = true\nmax_requests = 1")
     assert line.startswith(

@@ -15,7 +15,8 @@ import psutil
 
 from inventory_assets_tests.distributed.machines import Machine
 from inventory_assets_tests.external_servers import free_ports
-from inventory_assets_tests.ui.running_dagster import LOCATION, RunningDagster, tool
+from inventory_assets_tests.ui.dagster_client import LOCATION
+from inventory_assets_tests.ui.running_dagster import RunningDagster, tool
 
 PROJECT = Path(__file__).parents[2]
 PROFILE = PROJECT / "deploy" / "celery"

@@ -40,6 +40,9 @@ class FakeSource:
     def in_flight(self) -> tuple[int, int]:
         return 0, self.bucket_config.max_in_flight
 
+    def set_cap(self, maximum: int) -> None:
+        """There is no limiter."""
+
     def cancel(self) -> None:
         """Nothing is on its way."""
 

@@ -8,7 +8,7 @@ from inventory_assets.inventory.errors import CorruptRecord, InventoryNotFound, 
 from inventory_assets.inventory.folder_listing import folder_listing
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER
 from inventory_assets.inventory.folder_listing.folder_records import Listing
-from inventory_assets.inventory.folder_listing.range_listing import Work
+from inventory_assets.inventory.folder_listing.range_listing import FolderWork
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets_tests.inventory.killed_folder_listings import (
     KEYS_OF,
@@ -47,7 +47,7 @@ def test_a_part_removed_before_the_listing_is_complete_is_listed_again(
 ) -> None:
     list_all = folder_listing._list
 
-    def listed(work: Work) -> Listing:
+    def listed(work: FolderWork) -> Listing:
         found = list_all(work)
         work.store.path(found.parts[1].key).unlink()
         return found

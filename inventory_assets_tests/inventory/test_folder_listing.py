@@ -20,7 +20,7 @@ from inventory_assets.inventory.folder_listing import folder_listing
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, locked
 from inventory_assets.inventory.folder_listing.folder_records import Listing, interrupted_listing
-from inventory_assets.inventory.folder_listing.range_listing import Work
+from inventory_assets.inventory.folder_listing.range_listing import FolderWork
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.validation.object_versions import Versions
@@ -59,7 +59,7 @@ def test_a_folder_that_replaced_the_locked_one_is_not_changed(
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
     list_all = folder_listing._list
 
-    def listed(work: Work) -> Listing:
+    def listed(work: FolderWork) -> Listing:
         found = list_all(work)
         if not elsewhere.exists():
             out.rename(elsewhere)

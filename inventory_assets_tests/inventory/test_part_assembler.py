@@ -161,6 +161,31 @@ def test_ranges_on_both_sides_of_a_gap_are_never_in_one_file(store: LocalStore) 
     assert [(part.first_key, part.last_key) for part in found] == [("a", "c"), ("f", "x")]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_range_that_was_cut_short_and_the_next_are_never_in_one_file(
+    store: LocalStore, order: tuple[int, int]
+) -> None:
+    """Another scan lists what lies between them, so no file and no checkpoint may cover it."""
+    told: list[KeyRange] = []
+
+    def on_published(key_range: KeyRange, _parts: Sequence[Part]) -> None:
+        told.append(key_range)
+
+    ranges = [KeyRange("", "m"), KeyRange("m", LAST)]
+    assembler = PartAssembler(store, LAYOUT, ranges, RowBuffer(), on_published=on_published)
+    for number, key in enumerate("ax"):
+        assembler.write(number, objects_of([key]))
+    ends = {0: "f", 1: LAST}
+    if order == (1, 0):
+        assembler.end(1, ends[1])
+    assembler.cut_short(0)
+    for number in order if order == (0, 1) else (0,):
+        assembler.end(number, ends[number])
+    found = assembler.finish()
+    assert [(part.first_key, part.last_key) for part in found] == [("a", "a"), ("x", "x")]
+    assert sorted(told) == [KeyRange("", "f"), KeyRange("m", LAST)]
+
+
 def test_a_full_buffer_spills_the_fullest_stream(store: LocalStore) -> None:
     with small_files(group_rows=100):
         budget = CheckedBudget(10)

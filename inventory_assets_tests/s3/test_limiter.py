@@ -119,3 +119,52 @@ def test_the_policy_gets_outcomes_and_its_limit_applies_at_once() -> None:
         assert len(memory.samples) == 1
 
     asyncio.run(scene())
+
+
+def test_a_cap_bounds_the_limit_of_the_policy_and_can_be_raised() -> None:
+    async def scene() -> None:
+        limiter = ConcurrencyLimiter(Fixed(4))
+        limiter.set_cap(1)
+        assert (limiter.limit, limiter.try_acquire(), limiter.try_acquire()) == (1, True, False)
+        waiting = [asyncio.create_task(limiter.acquire()) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        assert not any(task.done() for task in waiting)
+        limiter.set_cap(3)
+        await asyncio.sleep(0.01)
+        assert (limiter.in_flight, sum(task.done() for task in waiting)) == (3, 2)
+        limiter.set_cap(100)  # the policy allows 4
+        await asyncio.sleep(0.01)
+        assert (limiter.limit, limiter.in_flight) == (4, 4)
+        limiter.release(None, 0, 0)
+        await asyncio.gather(*waiting)
+
+    asyncio.run(scene())
+
+
+def test_a_lower_cap_lets_no_request_in_until_enough_have_ended() -> None:
+    async def scene() -> None:
+        limiter = ConcurrencyLimiter(Fixed(4))
+        for _ in range(4):
+            await limiter.acquire()
+        limiter.set_cap(2)
+        waiting = asyncio.create_task(limiter.acquire())
+        for left in (3, 2):
+            limiter.release(Outcome.SUCCEEDED, 0, 1)
+            await asyncio.sleep(0)
+            assert (limiter.in_flight, waiting.done()) == (left, False)
+        limiter.release(Outcome.SUCCEEDED, 0, 1)
+        await asyncio.wait_for(waiting, 5)
+        assert limiter.in_flight == 2
+
+    asyncio.run(scene())
+
+
+def test_a_raised_cap_wakes_a_waiter_of_another_thread() -> None:
+    limiter = ConcurrencyLimiter(Fixed(1))
+    limiter.set_cap(0)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(asyncio.run, limiter.acquire())
+        while not limiter._waiting:
+            time.sleep(0.001)
+        limiter.set_cap(1)
+        waiting.result(timeout=10)

@@ -17,7 +17,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from inventory_assets_tests.ui.running_dagster import PATIENCE_SECONDS
+from inventory_assets_tests.ui.dagster_client import PATIENCE_SECONDS
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 PATIENCE_MS = PATIENCE_SECONDS * 1000

@@ -19,7 +19,8 @@ from inventory_assets_tests.fakes.scripted_server import ScriptedServer
 from inventory_assets_tests.ui import bucket
 from inventory_assets_tests.ui.browser import PATIENCE_MS, Browser, partition_path
 from inventory_assets_tests.ui.conftest import PROJECT
-from inventory_assets_tests.ui.running_dagster import PATIENCE_SECONDS, RunningDagster, tool
+from inventory_assets_tests.ui.dagster_client import PATIENCE_SECONDS
+from inventory_assets_tests.ui.running_dagster import RunningDagster, tool
 
 LISTING = "ui/object_listing"
 ARRIVED = tuple(f"arrived/{number}" for number in range(7))

@@ -1,7 +1,7 @@
 """`object_listing`: the objects of each shard of a source on each date."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -20,7 +20,10 @@ from inventory_assets.defs.source.partition_steps import (
     step_results,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
+from inventory_assets.defs.source.pools import pool_mistake
 from inventory_assets.defs.source.repeated_run import listed_before
+from inventory_assets.defs.source.request_share import request_share
 from inventory_assets.defs.source.run_checks import shard_run_metadata
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.defs.source.run_telemetry import run_telemetry
@@ -34,6 +37,7 @@ from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.runs.shard_run import OnRun, ShardRun
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.object_versions import Versions
@@ -62,13 +66,19 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
             "S3 Inventory's columns."
         ),
         kinds={"s3", "parquet"},
+        sends_requests=True,
         columns=record_columns(assets.source.versions),
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind_run(context)
         try:
             with logged_to_run(context.log), run_telemetry(context, work) as telemetry:
-                work, discovery = _list(context, work, key, telemetry)
+                before = dict(listed_before(context, work, partitions_of(context)))
+                _require_start(context, work, before)
+                with request_share(context, work) as keep_within_share:
+                    work, discovery = _list(
+                        context, work, key, telemetry, keep_within_share, before
+                    )
         except RunEnded as error:
             raise ExpectedFailure(str(error)) from None
         yield from step_results(context)
@@ -79,13 +89,39 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     return object_listing
 
 
+def _require_start(
+    context: dg.AssetExecutionContext, work: SourceContext, before: Mapping[str, Snapshot]
+) -> None:
+    """Check what a run must comply with before it sends a request.
+
+    Args:
+        context: The context of the run.
+        work: The source.
+        before: What the run does not list, as an earlier run has listed it.
+
+    Raises:
+        dagster.Failure: The folder of the results belongs to another source, or the run is expected
+            to exceed the budget.
+    """
+    try:
+        require_source(work.store, work.layout, work.source_record)
+    except InventoryError as error:
+        raise ExpectedFailure(str(error)) from None
+    missing = [each for each in partitions_of(context) if each not in before]
+    _require_budget(work, missing, is_part_of_date=RUN_OF_DATE_TAG in context.run.tags)
+    if mistake := pool_mistake(context.instance, work.source):
+        context.log.warning(mistake)
+
+
 def _list(
     context: dg.AssetExecutionContext,
     work: SourceContext,
     key: dg.AssetKey,
     telemetry: ListingTelemetry,
+    keep_within_share: Callable[[PageSource], None],
+    before: Mapping[str, Snapshot],
 ) -> tuple[SourceContext, Discovery | None]:
-    """List all partitions of the run; a failed one does not affect the others.
+    """List all partitions of the run but those before; a failed one does not affect the others.
 
     Returns:
         The source with the shards that were found, and the discovery, if there was one.
@@ -95,11 +131,6 @@ def _list(
     """
     failures: dict[str, Exception] = {}
     partition_keys = partitions_of(context)
-    try:
-        require_source(work.store, work.layout, work.source_record)
-    except InventoryError as error:
-        raise ExpectedFailure(str(error)) from None
-    before = dict(listed_before(context, work, partition_keys))
     done = len(before)
     if before:
         context.log.info(
@@ -107,7 +138,6 @@ def _list(
             "repeats, and are not listed again"
         )
         partition_keys = [each for each in partition_keys if each not in before]
-    _require_budget(work, partition_keys)
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)
@@ -118,7 +148,7 @@ def _list(
 
     for partition_key, snapshot in before.items():
         _log_listing(context, work, key, partition_key, snapshot, None)
-    with closing(_list_all(work, partition_keys, telemetry, note_run)) as listed:
+    with closing(_list_all(work, partition_keys, telemetry, note_run, keep_within_share)) as listed:
         for partition_key, result in listed:
             if isinstance(result, RunEnded):
                 raise result
@@ -179,8 +209,16 @@ def _retire(
         )
 
 
-def _require_budget(work: SourceContext, partition_keys: Sequence[str]) -> None:
+def _require_budget(
+    work: SourceContext, partition_keys: Sequence[str], *, is_part_of_date: bool
+) -> None:
     """Check that the run is within the budget of the source, before it sends a request.
+
+    Args:
+        work: The source.
+        partition_keys: The partitions of the run.
+        is_part_of_date: Whether other runs list the other shards of the date at the same time; then
+            the budget is that of all of them.
 
     Raises:
         dagster.Failure: It is expected to cost more.
@@ -189,8 +227,11 @@ def _require_budget(work: SourceContext, partition_keys: Sequence[str]) -> None:
     if budget.requests is None and budget.usd is None:
         return
     prefixes: dict[date, list[str]] = {}
-    for partition_key in partition_keys:
-        day, shard_key = work.assets.partitions.split(partition_key)
+    listed = [work.assets.partitions.split(each) for each in partition_keys]
+    if is_part_of_date:
+        days = sorted({day for day, _ in listed})
+        listed = [(day, shard_key) for day in days for shard_key in work.shard_keys]
+    for day, shard_key in listed:
         with suppress(UnknownShard):  # the listing reports it
             prefixes.setdefault(day, []).append(work.prefix(shard_key))
     newest = newest_manifest(work.store, work.layout, before=date.max)
@@ -243,11 +284,13 @@ def _list_all(
     partition_keys: Sequence[str],
     telemetry: ListingTelemetry,
     on_run: OnRun,
+    keep_within_share: Callable[[PageSource], None],
 ) -> Generator[tuple[str, Snapshot | Exception], None, None]:
     """List the partitions in parallel, under one limit of requests.
 
     No thread outlives the iteration: an interruption ends the requests under way. The progress of
-    all of them is logged every few seconds. `on_run` receives the run record of each shard.
+    all of them is logged every few seconds. `on_run` receives the run record of each shard, and
+    `keep_within_share` the client that sends the requests.
     """
     known = work.known_prefixes()
     requests: dict[ShardRequest, str] = {}
@@ -258,10 +301,9 @@ def _list_all(
             requests[ShardRequest(day, work.shard(shard_key, known), versions)] = partition_key
         except InventoryError as error:
             yield partition_key, error
-    if not requests:
-        return
     expected = expected_rows(work, list(requests))
     lister = work.bucket.lister(work.now(), telemetry.requests)
+    keep_within_share(lister)
     telemetry.watch(lambda: lister.in_flight)
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)

@@ -21,6 +21,8 @@ from inventory_assets.defs.source.partition_steps import (
     partitions_of,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.request_share import request_share
+from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.defs.source.run_telemetry import run_telemetry
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import ManifestIncomplete
@@ -50,17 +52,21 @@ def build_object_metadata(assets: SourceAssets) -> dg.AssetsDefinition:
         ),
         kinds={"s3", "parquet"},
         deps=[assets.key("object_listing")],
+        sends_requests=True,
         columns=OBJECT_METADATA_COLUMNS,
         automation_condition=on_shard_change(assets.key("inventory_manifest")),
     )
     def object_metadata(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind_run(context)
         with (
+            logged_to_run(context.log),
             run_telemetry(context, work, Work.METADATA) as telemetry,
+            request_share(context, work) as keep_within_share,
             closing(
                 work.bucket.objects(work.now(), telemetry.requests, with_tags=_options(assets).tags)
             ) as client,
         ):
+            keep_within_share(client)
             run = _Run(work, client, partitions_of(context))
 
             def process(partition_key: str) -> list[str]:

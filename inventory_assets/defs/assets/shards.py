@@ -11,6 +11,7 @@ import dagster as dg
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.expected_failure import ExpectedFailure
 from inventory_assets.defs.source.listing_metadata import prefixes_table
+from inventory_assets.defs.source.partitioned_asset import SHARDS_TAG
 from inventory_assets.defs.source.partitions import PARTITION_TAGS, UNFINISHED
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
@@ -205,8 +206,9 @@ def retire_shards(
 ) -> list[str]:
     """Remove the partitions of shards that were empty for long; return their keys.
 
-    A shard that is the first or last of the partitions of another unfinished run stays for now:
-    Dagster could not tell the partitions of that run any more, and it would fail.
+    A shard that is among the partitions of another unfinished run stays for now. If it is the first
+    or last of them, Dagster could not tell the partitions of that run any more, and it would fail.
+    If it lies between, that run might not list it, nor the shard around it, which left it out.
 
     Args:
         work: The source.
@@ -229,11 +231,11 @@ def retire_shards(
     }
     today = assets.day_of(work.now())
     empty = empty_shards(work.store, work.layout, candidates, today, days)
-    bounds = _bounds_of_other_runs(instance, run_id) if empty else set()
+    needed = _shards_of_other_runs(work, instance, run_id) if empty else set()
     retired = []
     for prefix, since in empty.items():
         key = candidates[prefix]
-        if key not in bounds:
+        if key not in needed:
             record_retirement(work.store, work.layout, Retirement(prefix, today, since))
             instance.delete_dynamic_partition(name, key)
             retired.append(key)
@@ -244,14 +246,23 @@ def retire_shards(
     return retired
 
 
-def _bounds_of_other_runs(instance: dg.DagsterInstance, run_id: str) -> set[str]:
-    """The first and last shards of all other runs that are queued or in progress."""
-    return {
-        run.tags[tag].partition("|")[2]
-        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-        for tag in PARTITION_TAGS
-        if tag in run.tags and run.run_id != run_id
-    }
+def _shards_of_other_runs(
+    work: SourceContext, instance: dg.DagsterInstance, run_id: str
+) -> set[str]:
+    """The shards of all other runs that are queued or in progress, and may be of this source."""
+    keys = list(instance.get_dynamic_partitions(work.assets.partitions.shards_name))
+    places = {key: place for place, key in enumerate(keys)}
+    needed: set[str] = set()
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        source = run.tags.get(SHARDS_TAG, work.source.name)
+        if run.run_id == run_id or source != work.source.name:
+            continue
+        named = {run.tags[tag].partition("|")[2] for tag in PARTITION_TAGS if tag in run.tags}
+        needed |= named
+        bounds = [places[key] for key in named if key in places]
+        if bounds:
+            needed |= {*keys[min(bounds) : max(bounds) + 1]}
+    return needed
 
 
 def shard_bounds(work: SourceContext) -> ShardBounds:

@@ -71,11 +71,13 @@ class SourceAssets:
         source: The configuration of the source.
         options: How its assets appear.
         loaded_at: When the definitions are loaded; dates of partitions follow from it.
+        fingerprint: The code and configuration that a run must be executed with; None for any.
     """
 
     source: Source
     options: AssetOptions = AssetOptions()
     loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    fingerprint: str | None = None
 
     @cached_property
     def partitions(self) -> SourcePartitions:

@@ -24,6 +24,10 @@ PARTITION_TAGS = (
 )
 """The tags of a run that name its partition, or the first and last of its partitions."""
 
+RUN_OF_DATE_TAG = "inventory_assets/run_of_date"
+"""The tag of a run that lists a part of the shards of a date, while others list the rest, such as
+`2 of 4`."""
+
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

@@ -24,7 +24,7 @@ from inventory_assets.inventory.folder_listing.folder_records import (
 from inventory_assets.inventory.folder_listing.process_pool import list_by_processes
 from inventory_assets.inventory.folder_listing.range_listing import (
     CHECKPOINTS,
-    Work,
+    FolderWork,
     list_by_directories,
     list_by_ranges,
     open_checkpoint_log,
@@ -127,7 +127,7 @@ def list_into_folder(
     with locked(folder, now) as lock:
         remove_finished_folder(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
-        work = Work(
+        work = FolderWork(
             lister,
             prefix,
             processes,
@@ -157,7 +157,7 @@ def list_into_folder(
 
 def _list_into(
     records: FolderRecords,
-    work: Work,
+    work: FolderWork,
     lock: FolderLock,
     begun: BegunListing,
     now: Callable[[], datetime],
@@ -206,7 +206,7 @@ def _move_files(records: FolderRecords, lock: FolderLock, found: Listing) -> Fol
     )
 
 
-def _describe_resumable(records: FolderRecords, work: Work) -> str | None:
+def _describe_resumable(records: FolderRecords, work: FolderWork) -> str | None:
     """Describe the work that a failed listing keeps; None if there is none.
 
     If no work is kept, remaining files are removed.
@@ -225,7 +225,7 @@ def _describe_resumable(records: FolderRecords, work: Work) -> str | None:
     return f"{rows:,} {kind} are kept; run {records.resume_command} to continue"
 
 
-def _list(work: Work) -> Listing:
+def _list(work: FolderWork) -> Listing:
     stats = RequestStats()
     discovery = discover(work.lister, work.prefix, _BOUNDS, work.key_order)
     stats.requests += discovery.requests
@@ -248,7 +248,7 @@ def _list(work: Work) -> Listing:
             LOG.info("%s; listing the bucket again with other requests", error)
 
 
-def _list_in_order(work: Work, key_order: KeyOrder, stats: RequestStats) -> Listing:
+def _list_in_order(work: FolderWork, key_order: KeyOrder, stats: RequestStats) -> Listing:
     checkpoints = open_checkpoint_log(work, key_order)
     checkpoints.log_resumption()
     resumed = checkpoints.resumed

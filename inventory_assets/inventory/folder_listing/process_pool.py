@@ -22,18 +22,19 @@ from inventory_assets.inventory.errors import WorkerDied
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
 from inventory_assets.inventory.folder_listing.orphans import end_with_parent
 from inventory_assets.inventory.folder_listing.range_listing import (
+    FolderWork,
     RangesListed,
     Work,
     list_by_ranges,
     open_checkpoint_log,
 )
+from inventory_assets.inventory.folder_listing.unseen_keys import list_unseen
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import ListClient
-from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.s3.store_profile import StoreProfile
@@ -46,7 +47,6 @@ from inventory_assets.scan.engine.progress import (
     reported_every,
 )
 from inventory_assets.scan.engine.splitter import split_evenly
-from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
@@ -64,7 +64,7 @@ _CONTEXT = get_context("spawn")
 
 
 def list_by_processes(
-    work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
+    work: FolderWork, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
 ) -> tuple[Part, ...]:
     """List ranges by several processes, which share the requests in flight evenly.
 
@@ -120,44 +120,11 @@ def list_by_processes(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-    parts += _list_missing(work, checkpoints, wanted, evidence, stats)
+    if not (work.versions and work.versions.as_of):
+        # Keys without a version at that time are not listed, so there seams prove nothing.
+        unseen = unseen_between(sorted(evidence, key=lambda row: row.key_range))
+        parts += list_unseen(work, checkpoints, unseen, wanted, stats)
     return tuple(parts)
-
-
-def _list_missing(
-    work: Work,
-    checkpoints: CheckpointLog,
-    wanted: Sequence[KeyRange],
-    evidence: Sequence[RangeEvidence],
-    stats: RequestStats,
-) -> list[Part]:
-    """List the keys between the ranges of two processes again, if the processes disagree on them.
-
-    Raises:
-        SeamDisagrees: The store still does not list a key that exists.
-        InventoryError: Any error of a listing.
-    """
-    parts: list[Part] = []
-    lister, versions = work.lister, work.versions is not None
-    if work.versions and work.versions.as_of:
-        return parts  # keys without a version at that time are not listed, so seams prove nothing
-    for unseen, first_key in unseen_between(sorted(evidence, key=lambda row: row.key_range)):
-        missing = [both for each in wanted if (both := unseen.intersection(each))]
-        listed = list_by_ranges(work, checkpoints, missing, stats)
-        parts += listed.parts
-        shown = listed.evidence[-1].next_key if listed.evidence else first_key
-        if first_key is not None and shown != first_key:
-            # The key was deleted meanwhile, or the store contradicts itself.
-            page = lister.list_page_sync(
-                PageRequest(first_key, max_keys=1, versions=versions), stats
-            )
-            if page.objects.column("key").to_pylist() == [first_key]:
-                raise SeamDisagrees(
-                    f"{lister.bucket_config.display_name}: the store does not list {first_key!r} "
-                    f"after {unseen.after!r}, though the key exists: the store does not list in "
-                    "byte order, ends listings too early, or loses keys"
-                )
-    return parts
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """List ranges of a bucket into parts, without dates or shards."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from inventory_assets.inventory.listing.checkpoint_record import (
 from inventory_assets.inventory.listing.checkpointed_sink import CheckpointedSink
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.listing_driver import (
+    do_nothing,
     list_in_directory_order,
     list_in_parallel,
 )
@@ -22,13 +23,15 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import (
     ListingJob,
+    RangeCutShort,
     RangeNarrowed,
 )
-from inventory_assets.scan.engine.parallel_scan import utc_now
+from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce, tiling_violation
@@ -55,22 +58,31 @@ class Work:
         encodings: The encodings of parts.
         key_order: The order in which the store lists; None to detect it.
         observer: Is told what this process does.
+        folder: The name of the folder of the parts, below that of the bucket.
     """
 
     lister: PageSource
     prefix: str
     processes: int
-    store: LocalStore
+    store: Store
     report: Report = ignore_events
     versions: Versions | None = None
     lock: FolderLock | None = None
     encodings: Encodings = Encodings.COMPACT
     key_order: KeyOrder | None = None
     observer: ListingObserver = UNOBSERVED
+    folder: str = "list"
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.lister.bucket_config.bucket, "list", self.encodings)
+        return Layout(self.lister.bucket_config.bucket, self.folder, self.encodings)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderWork(Work):
+    """The keys to list into a folder."""
+
+    store: LocalStore
 
 
 def open_checkpoint_log(
@@ -114,9 +126,22 @@ class RangesListed:
 
 
 def list_by_ranges(
-    work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
+    work: Work,
+    checkpoints: CheckpointLog,
+    wanted: Sequence[KeyRange],
+    stats: RequestStats,
+    open_builder: "Callable[[Work, CheckpointLog, ListingJob], RangesBuilder] | None" = None,
+    between_events: Callable[[ParallelScan], None] = do_nothing,
 ) -> RangesListed:
     """List some ranges in parallel.
+
+    Args:
+        work: The bucket, and the store.
+        checkpoints: The checkpoints of the ranges.
+        wanted: The ranges, in key order.
+        stats: Counts the requests.
+        open_builder: Opens the sink; None for a `RangesBuilder`.
+        between_events: See `list_in_parallel`.
 
     Raises:
         IncompleteListing: The listing does not prove that it is complete.
@@ -134,12 +159,17 @@ def list_by_ranges(
         versions=work.versions,
     )
 
-    def open_builder(job: ListingJob) -> RangesBuilder:
-        return RangesBuilder(work, checkpoints, job)
+    def open_sink(job: ListingJob) -> RangesBuilder:
+        return (open_builder or RangesBuilder)(work, checkpoints, job)
 
     # Read all results, also after a failure: leaving early would cancel the lister.
     ((_, result),) = list_in_parallel(
-        work.lister, [job], open_builder, work.report, observer=work.observer
+        work.lister,
+        [job],
+        open_sink,
+        work.report,
+        observer=work.observer,
+        between_events=between_events,
     )
     if isinstance(result, Exception):
         raise result
@@ -177,6 +207,11 @@ class RangesBuilder(CheckpointedSink):
         super().__init__(job, checkpoints, work.store, work.layout, RowBuffer(), for_manifest=False)
         self._work = work
         self._expected = [*job.ranges]
+
+    def cut_short(self, cut: RangeCutShort) -> None:
+        """See `CheckpointedSink`; the keys given away need not be proven here."""
+        super().cut_short(cut)
+        self._expected = [left for each in self._expected for left in each.difference([cut.given])]
 
     def narrow(self, narrowed: RangeNarrowed) -> None:
         """Move the beginning of a range that was completed, or resumed."""

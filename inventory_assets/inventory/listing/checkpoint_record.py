@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from inventory_assets.inventory.listing.draft_recovery import RangeInProgress
@@ -128,6 +128,16 @@ class ResumedWork:
     def rows(self) -> int:
         """The number of records that need not be listed again."""
         return sum(evidence.rows for evidence in self.evidence)
+
+    def within(self, ranges: Sequence[KeyRange]) -> "ResumedWork":
+        """The work in some ranges, without what reaches beyond one of them."""
+        completed = tuple(
+            each
+            for each in self.completed
+            if any(each.key_range.intersection(one) == each.key_range for one in ranges)
+        )
+        unreadable = self.unreadable.within([each.key_range for each in completed])
+        return replace(self, completed=completed, unreadable=unreadable)
 
     def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
         """The remaining subranges of some ranges, which are not listed yet, in key order."""

@@ -12,7 +12,7 @@ from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.scan.engine.events import ListingJob, RangeSplit
+from inventory_assets.scan.engine.events import ListingJob, RangeCutShort, RangeSplit
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
@@ -79,6 +79,10 @@ class CheckpointedSink:
         """Begin a new range with the upper part of another."""
         self._ranges += 1
         self.assembler.split(split.index, split.upper, split.boundary, touches=split.touches)
+
+    def cut_short(self, cut: RangeCutShort) -> None:
+        """Note that another scan lists the upper part of a range."""
+        self.assembler.cut_short(cut.index)
 
     def complete(self, index: int, evidence: RangeEvidence) -> None:
         """End a range."""

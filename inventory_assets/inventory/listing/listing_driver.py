@@ -23,6 +23,7 @@ from inventory_assets.scan.engine.events import (
     ListingJob,
     ObjectsListed,
     RangeCompleted,
+    RangeCutShort,
     RangeNarrowed,
     RangeSplit,
 )
@@ -58,6 +59,9 @@ class ListingSink(Protocol[ResultT_co]):
     def narrow(self, narrowed: RangeNarrowed) -> None:
         """Move the beginning of a range that was completed, or resumed."""
 
+    def cut_short(self, cut: RangeCutShort) -> None:
+        """Note that another scan lists the upper part of a range."""
+
     def complete(self, index: int, evidence: RangeEvidence) -> None:
         """End a range."""
 
@@ -74,6 +78,10 @@ class ListingSink(Protocol[ResultT_co]):
         """Write a last checkpoint of an unfinished job, and remove scratch files."""
 
 
+def do_nothing(_scan: ParallelScan) -> None:
+    """Give nothing of a scan away."""
+
+
 def list_in_parallel(
     lister: PageSource,
     jobs: Sequence[ListingJob],
@@ -81,6 +89,7 @@ def list_in_parallel(
     report: Report,
     now: Callable[[], datetime] = utc_now,
     observer: ScanObserver = UNOBSERVED,
+    between_events: Callable[[ParallelScan], None] = do_nothing,
 ) -> Generator[tuple[ListingJob, Result | Exception], None, None]:
     """List jobs in parallel from a store that lists in byte order.
 
@@ -91,6 +100,7 @@ def list_in_parallel(
         report: Receives every event, before the sink does.
         now: The clock.
         observer: Is told which ranges are received.
+        between_events: Called after each event; may give keys of the scan away.
 
     Yields:
         Each job with the result of its sink, or with its `InventoryError` or `OSError`.
@@ -110,6 +120,7 @@ def list_in_parallel(
                 scan.abandon(event.job)
             if result is not None:
                 yield event.job, result
+            between_events(scan)
         for job in sinks.open_jobs:
             yield job, sinks.finish(job)  # incomplete, which the sink detects by its evidence
 
@@ -211,6 +222,8 @@ def _pass_on(event: Event, sink: ListingSink[object]) -> None:
             sink.split(event)
         case RangeNarrowed():
             sink.narrow(event)
+        case RangeCutShort():
+            sink.cut_short(event)
         case RangeCompleted(index=index, evidence=evidence):
             sink.complete(index, evidence)
         case JobFailed(error=error):

@@ -107,6 +107,14 @@ class PartAssembler:
         self._streams[upper] = new
         self._on_tick()
 
+    def cut_short(self, index: int) -> None:
+        """Note that the range `index` no longer reaches the next one."""
+        right = self._stream(index).right
+        if right is not None:
+            right.touches = False
+            if right.is_complete:  # it waited for this range, which might have merged it
+                right.finish_part()
+
     def write(self, index: int, objects: pa.RecordBatch) -> None:
         """Append a batch with `OBJECT_SCHEMA` to the range `index`, after all written to it."""
         self._stream(index).write(objects)

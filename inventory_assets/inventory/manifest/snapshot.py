@@ -15,6 +15,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals, part_exists
 from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import FileKind, Layout, folder_of
+from inventory_assets.inventory.storage.parallel_reads import read_each
 from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.latency_histogram import NO_LATENCIES, LatencyHistogram
@@ -191,7 +192,8 @@ def read_snapshots(store: Store, layout: Layout, day: date) -> dict[str, Snapsho
 
 def files_that_differ(store: Store, parts: Sequence[Part]) -> list[str]:
     """The keys of the parts that are missing or do not have the size that was published."""
-    return [part.key for part in parts if not part_exists(store, part)]
+    found = read_each(lambda part: part_exists(store, part), parts)
+    return [part.key for part, exists in zip(parts, found, strict=True) if not exists]
 
 
 def _read_at(store: Store, layout: Layout, key: str) -> Snapshot | None:

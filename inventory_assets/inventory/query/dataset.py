@@ -23,7 +23,7 @@ from inventory_assets.inventory.errors import InventoryNotFound, PackageMissing,
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.metadata.date_metadata import MetadataFile
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
-from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.query.change_records import (
     CREATED,
     Days,
@@ -32,6 +32,11 @@ from inventory_assets.inventory.query.change_records import (
     files_of,
     only_created,
     read_log,
+)
+from inventory_assets.inventory.query.joined_listing import (
+    URL_START,
+    finished_listing,
+    open_joined_store,
 )
 from inventory_assets.inventory.query.listing_folder import parts_of_listing
 from inventory_assets.inventory.query.metadata_frame import metadata_files_of, metadata_frame
@@ -101,17 +106,34 @@ class Dataset:
         return cls(store, parts, schema=schema)
 
     @classmethod
+    def of_shared_listing(cls, store: Store) -> "Dataset":
+        """The result of `inventory list --join`, in the store that its URL names.
+
+        Raises:
+            InventoryNotFound: There is none, or the listing is not finished.
+            CorruptRecord: Its record is damaged.
+            StoreError: It cannot be read.
+        """
+        listing, result = finished_listing(store)
+        schema = VERSION_RECORD_SCHEMA if listing.request.versions else RECORD_SCHEMA
+        return cls(store, result.parts, schema=schema)
+
+    @classmethod
     def at(cls, path: str | Path) -> "Dataset":
         """Open an inventory or listing by path.
 
         Args:
             path: A date's folder or its `manifest.json`, a source's folder (for its newest date),
-                or a folder written by `inventory list`.
+                a folder written by `inventory list`, or the URL (`s3://…`) of a shared listing,
+                which is read with boto3's credentials and endpoint.
 
         Raises:
             InventoryNotFound: The path is none of these.
             CorruptRecord: The files do not belong to one listing.
+            StoreError: The bucket of a URL cannot be read.
         """
+        if str(path).startswith(URL_START):
+            return cls.of_shared_listing(open_joined_store(str(path)))
         path = Path(path).absolute()
         folder = path.parent if path.name == "manifest.json" else path
         day = day_of_folder(folder.name)

@@ -47,7 +47,7 @@ class Claim:
         self._folder = f"{folder}/"
         self._where = where
         self._key = ""
-        self._began = _now()
+        self._began = boot_clock()
         self._written = 0.0
         self._attempts = 0
 
@@ -62,7 +62,7 @@ class Claim:
             self._wait()
             return False
         # Names sort by time, so the earliest claim remains. A wrong clock only changes which one.
-        self._key, self._written = f"{self._folder}{time.time_ns():020}-{uuid4().hex}", _now()
+        self._key, self._written = f"{self._folder}{time.time_ns():020}-{uuid4().hex}", boot_clock()
         self._objects.write(self._key, b"")
         try:
             while others := self._others():
@@ -78,7 +78,7 @@ class Claim:
 
     def _wait(self) -> None:
         self._attempts += 1
-        if _now() - self._began > WAIT_SECONDS:
+        if boot_clock() - self._began > WAIT_SECONDS:
             raise StoreError(
                 f"cannot publish {self._where}: another run has had a claim to it for "
                 f"{WAIT_SECONDS} seconds; if that run was killed, its claim in {self._folder} "
@@ -93,7 +93,7 @@ class Claim:
         Raises:
             StoreError: It is too old, as the run was delayed.
         """
-        if _now() - self._written > WRITE_WITHIN_SECONDS:
+        if boot_clock() - self._written > WRITE_WITHIN_SECONDS:
             raise self._delayed()
 
     def require_held(self) -> None:
@@ -140,7 +140,7 @@ class Claim:
         )
 
 
-def _now() -> float:
+def boot_clock() -> float:
     """A monotonic clock in seconds, which also counts the time in which the machine slept."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

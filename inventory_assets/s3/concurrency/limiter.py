@@ -16,6 +16,8 @@ class Cancelled(Exception):
 class ConcurrencyLimiter:
     """A semaphore whose limit a policy adjusts; shared by threads, each with its own event loop.
 
+    A cap bounds the limit further, where several processes share what may be in flight.
+
     Args:
         policy: Sets the limit from the outcomes of requests.
         activity: Adds up what the requests do; None for nobody.
@@ -29,6 +31,7 @@ class ConcurrencyLimiter:
         self.is_closed = False
         self.in_flight = 0
         self._policy = policy
+        self._cap: int | None = None
         self._activity = activity
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sleeping: set[asyncio.Future[None]] = set()
@@ -37,7 +40,17 @@ class ConcurrencyLimiter:
     @property
     def limit(self) -> int:
         """The current maximum of `in_flight`."""
-        return self._policy.limit
+        limit = self._policy.limit
+        return limit if self._cap is None else min(limit, self._cap)
+
+    def set_cap(self, maximum: int) -> None:
+        """Allow at most so many requests in flight from now on, whatever the policy allows.
+
+        Requests beyond a lower cap are not ended: `in_flight` falls as they end.
+        """
+        with self._lock:
+            self._cap = maximum
+            self._admit_waiters()
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free, which saves a task the cost of waiting.

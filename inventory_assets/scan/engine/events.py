@@ -123,6 +123,21 @@ class RangeNarrowed:
 
 
 @dataclass(frozen=True, slots=True)
+class RangeCutShort:
+    """The upper part of a range was taken out of the job, as another scan lists it.
+
+    Attributes:
+        job: The job of the range.
+        index: The number of the range in its job.
+        given: The keys that were taken out; the range ends before them.
+    """
+
+    job: ListingJob
+    index: int
+    given: KeyRange
+
+
+@dataclass(frozen=True, slots=True)
 class RangeCompleted:
     """The range with number `index` is completely listed."""
 
@@ -139,4 +154,4 @@ class JobFailed:
     error: Exception
 
 
-Event = ObjectsListed | RangeSplit | RangeNarrowed | RangeCompleted | JobFailed
+Event = ObjectsListed | RangeSplit | RangeNarrowed | RangeCutShort | RangeCompleted | JobFailed

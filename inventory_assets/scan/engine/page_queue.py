@@ -8,6 +8,7 @@ from inventory_assets.fast_values import value
 from inventory_assets.s3.concurrency.activity import ActivityMeter
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine.events import RangeCutShort
 from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond, ListedRange
@@ -86,15 +87,16 @@ class SeamProbed:
     shown: Beyond
 
 
-QueueItem = PageReceived | FetchStopped | RangeSplitOff | SeamProbed
+QueueItem = PageReceived | FetchStopped | RangeSplitOff | RangeCutShort | SeamProbed
 
 
 class PageQueue:
     """The queue, for one event loop, any number of writers and one reader.
 
-    Every item except `RangeSplitOff` counts as a page. Writers wait while the queue has
-    `QUEUED_PAGES` pages. The reader waits for the first page, and then up to `BATCH_WAIT_SECONDS`
-    for a full batch. An urgent item ends the wait, as other ranges may depend on it.
+    Every item except `RangeSplitOff` and `RangeCutShort` counts as a page. Writers wait while the
+    queue has `QUEUED_PAGES` pages. The reader waits for the first page, and then up to
+    `BATCH_WAIT_SECONDS` for a full batch. An urgent item ends the wait, as other ranges may depend
+    on it.
 
     Args:
         activity: Is told how many writers are blocked.
@@ -115,7 +117,7 @@ class PageQueue:
         """Whether the queue has no items."""
         return not self._items
 
-    def add(self, item: RangeSplitOff) -> None:
+    def add(self, item: RangeSplitOff | RangeCutShort) -> None:
         """Append an item that does not count as a page, without waiting."""
         self._items.append(item)
 
@@ -143,7 +145,7 @@ class PageQueue:
         pages = 0
         while self._items and pages < BATCH_PAGES:
             batch.append(self._items.popleft())
-            pages += not isinstance(batch[-1], RangeSplitOff)
+            pages += not isinstance(batch[-1], RangeSplitOff | RangeCutShort)
         self._pages -= pages
         if self._blocked_writers:
             for _ in range(min(QUEUED_PAGES - self._pages, len(self._blocked_writers))):
@@ -169,7 +171,7 @@ def _is_urgent(item: QueueItem) -> bool:
     """Whether other ranges may depend on the item."""
     if isinstance(item, PageReceived):
         return item.ending is not None
-    return not isinstance(item, RangeSplitOff)
+    return not isinstance(item, RangeSplitOff | RangeCutShort)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -16,16 +16,20 @@ one page per range in progress, at any speed of the store and the disk.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.events import Event, ListingJob
 from inventory_assets.scan.engine.fetcher import Fetcher
 from inventory_assets.scan.engine.observer import UNOBSERVED, ScanObserver
 from inventory_assets.scan.engine.page_queue import PageQueue, QueueItem
+from inventory_assets.scan.engine.range_sharing import RangeSharing
 from inventory_assets.scan.engine.reader import Reader
 from inventory_assets.scan.engine.scheduler import Scheduler
+from inventory_assets.scan.keyspace.key_range import KeyRange
 
 
 def utc_now() -> datetime:
@@ -70,6 +74,7 @@ class ParallelScan:
             can_split=can_split,
             observer=observer,
         )
+        self._run: Callable[[Coroutine[Any, Any, None]], None] | None = None
 
     def __iter__(self) -> Iterator[Event]:
         """Yield events as soon as they are known.
@@ -85,7 +90,7 @@ class ParallelScan:
         """
         with asyncio.Runner() as runner:
             # `runner.run` would set and reset signal handlers for every batch.
-            run = runner.get_loop().run_until_complete
+            run = self._run = runner.get_loop().run_until_complete
             reader = Reader(self._lister, self._scheduler, self._fetcher, run)
             activity = self._activity
             try:
@@ -102,11 +107,42 @@ class ParallelScan:
                 self._lister.cancel()
                 raise
             finally:
+                self._run = None
                 self._scheduler.close()  # the runner cancels the tasks that are left
 
     def abandon(self, job: ListingJob) -> None:
         """Stop listing a job: no more of its requests are sent, and no more events are yielded."""
         job.state.failed = True
+
+    def pages_left(self, job: ListingJob) -> float:
+        """Estimate the pages that a job has left; infinite if nothing is known yet."""
+        return self._sharing(job).pages_left
+
+    def give_away(self, job: ListingJob, share: float) -> list[KeyRange]:
+        """Take keys that are not requested yet out of a job, for another scan to list them.
+
+        To be called while the iteration is at an event. A `RangeCutShort` follows for each range.
+
+        Args:
+            job: The job.
+            share: About which part of the pages left to give away, between 0 and 1.
+
+        Returns:
+            The ranges that are given away, in key order; none if no range can be divided.
+        """
+        if self._run is None:
+            raise RuntimeError("keys are given away only while a scan is iterated")
+        given: list[KeyRange] = []
+
+        async def give() -> None:
+            given.extend(await self._sharing(job).give_away(share))
+
+        self._run(give())
+        return sorted(given)
+
+    def _sharing(self, job: ListingJob) -> RangeSharing:
+        open_tasks = partial(self._scheduler.open_tasks, job)
+        return RangeSharing(open_tasks, self._scheduler.splitter, self._queue)
 
     async def _next_items(self) -> list[QueueItem]:
         self._scheduler.start_workers()

@@ -18,6 +18,7 @@ from inventory_assets.scan.engine.events import (
     ListingJob,
     ObjectsListed,
     RangeCompleted,
+    RangeCutShort,
     RangeSplit,
 )
 from inventory_assets.scan.engine.fetcher import Fetcher
@@ -98,6 +99,10 @@ class Reader:
             if isinstance(item, RangeSplitOff):
                 if not item.task.job.state.failed:
                     yield _split_event(item)
+                continue
+            if isinstance(item, RangeCutShort):
+                if not item.job.state.failed:
+                    yield item
                 continue
             page = next(pages) if isinstance(item, PageReceived) else None
             if item.attempt == item.task.attempt:

@@ -48,6 +48,9 @@ class Scheduler:
         now: The clock.
         can_split: Whether ranges may be split while they are listed.
         observer: Is told which ranges are received.
+
+    Attributes:
+        splitter: Chooses the keys at which ranges are split.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Scheduler:
         self._now = now
         self._can_split = can_split
         self._observer = observer
-        self._splitter = Splitter(lister)
+        self.splitter = Splitter(lister)
         self._waiting = deque(linked_tasks(jobs))
         """Ranges to receive, the next one first."""
         self._active: set[RangeTask] = set()
@@ -157,6 +160,11 @@ class Scheduler:
         del self._open_ranges[job]
         return True
 
+    def open_tasks(self, job: ListingJob) -> set[RangeTask]:
+        """The ranges of a job that are being received or wait for it; none after its end."""
+        is_open = job in self._open_ranges and not job.state.failed
+        return {task for task in (*self._active, *self._waiting) if is_open and task.job is job}
+
     def drop_job(self, job: ListingJob) -> None:
         """Stop waiting for the ranges of a failed job."""
         self._open_ranges.pop(job, None)
@@ -188,7 +196,7 @@ class Scheduler:
         victim = candidates[0]
         victim.split.is_splittable = False
         share = -(-wanted // len(candidates))
-        worthwhile = self._splitter.pages_left(victim) / PAGES_WORTH_A_SPLIT - 1
+        worthwhile = self.splitter.pages_left(victim) / PAGES_WORTH_A_SPLIT - 1
         parts = max(1, int(min(share, worthwhile)))
         self._pending_splits += parts
         return self._split(victim, parts)
@@ -226,7 +234,7 @@ class Scheduler:
         has_keys = received.raw_page.last_key is not None
         if has_keys:
             split.pages += 1
-            self._splitter.observe_page(task)
+            self.splitter.observe_page(task)
         if split.parent and (ending or has_keys):
             # A range that ends with its first page gained little: delay the parent's next split.
             split.parent.split.failed_splits = split.parent_failed_splits + 1 if ending else 0
@@ -258,7 +266,7 @@ class Scheduler:
             return []
         is_mostly_idle = len(self._workers) * IDLE_RATIO <= self._max_workers
         left = {
-            task: self._splitter.pages_left(task)
+            task: self.splitter.pages_left(task)
             for task in self._active
             if task.split.is_splittable
             and task.split.pages
@@ -271,7 +279,7 @@ class Scheduler:
     async def _split(self, victim: RangeTask, parts: int) -> None:
         """Split up to `parts` ranges off a range, and queue them for workers."""
         try:
-            boundaries = await self._splitter.split_points(victim, parts)
+            boundaries = await self.splitter.split_points(victim, parts)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - the range's own requests report it

@@ -1,0 +1,55 @@
+"""List the keys on which two scans of neighbouring ranges disagree again."""
+
+from collections.abc import Iterable, Sequence
+
+from inventory_assets.inventory.folder_listing.range_listing import Work, list_by_ranges
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.scan.errors import SeamDisagrees
+from inventory_assets.scan.keyspace.key_range import KeyRange
+
+
+def list_unseen(
+    work: Work,
+    checkpoints: CheckpointLog,
+    unseen: Iterable[tuple[KeyRange, str | None]],
+    wanted: Sequence[KeyRange],
+    stats: RequestStats,
+) -> list[Part]:
+    """List the keys between two ranges again whose scans disagree on them.
+
+    Args:
+        work: The bucket, and the store.
+        checkpoints: The checkpoints of the listing.
+        unseen: Ranges without a listed key, each with the first key listed after it, or None.
+        wanted: The ranges that are listed at all, in key order.
+        stats: Counts the requests.
+
+    Returns:
+        The parts of the keys that were found.
+
+    Raises:
+        SeamDisagrees: The store still does not list a key that exists.
+        InventoryError: Any error of a listing.
+    """
+    parts: list[Part] = []
+    lister, versions = work.lister, work.versions is not None
+    for key_range, first_key in unseen:
+        missing = [both for each in wanted if (both := key_range.intersection(each))]
+        listed = list_by_ranges(work, checkpoints, missing, stats)
+        parts += listed.parts
+        shown = listed.evidence[-1].next_key if listed.evidence else first_key
+        if first_key is not None and shown != first_key:
+            # The key was deleted meanwhile, or the store contradicts itself.
+            page = lister.list_page_sync(
+                PageRequest(first_key, max_keys=1, versions=versions), stats
+            )
+            if page.objects.column("key").to_pylist() == [first_key]:
+                raise SeamDisagrees(
+                    f"{lister.bucket_config.display_name}: the store does not list {first_key!r} "
+                    f"after {key_range.after!r}, though the key exists: the store does not list in "
+                    "byte order, ends listings too early, or loses keys"
+                )
+    return parts

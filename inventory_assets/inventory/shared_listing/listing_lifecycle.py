@@ -1,0 +1,281 @@
+"""Begin a shared listing, join one, and end one that cannot be completed.
+
+All of it are conditional writes of `listing.json`.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import uuid4
+
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import (
+    ConflictError,
+    IncompleteListing,
+    JoinRefused,
+    StoreError,
+)
+from inventory_assets.inventory.folder_listing.range_listing import Work
+from inventory_assets.inventory.listing.checkpoints import MAX_AGE
+from inventory_assets.inventory.listing.listing_driver import ProfileCorrector
+from inventory_assets.inventory.shared_listing.completion import remove_files
+from inventory_assets.inventory.shared_listing.conditional_record import (
+    read_with_etag,
+    write_if_unchanged,
+)
+from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS
+from inventory_assets.inventory.shared_listing.listing_record import (
+    FORMAT,
+    LISTING,
+    SharedListing,
+    SharedRequest,
+    SharedResult,
+    decode_listing,
+    encode_listing,
+)
+from inventory_assets.inventory.shared_listing.range_board import RangeBoard
+from inventory_assets.inventory.storage.claims import boot_clock
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.store_profile import StartAfter, StoreProfile
+from inventory_assets.scan.engine.parallel_scan import utc_now
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread, ScanError
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.prefix_discovery import discover
+from inventory_assets.scan.prefix_search import ShardBounds
+
+LOG = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+"""How often a participant without ranges looks for some."""
+
+_BOUNDS = ShardBounds(depth=0)
+"""Discovery without prefixes, which only detects the key order of the store."""
+
+_OWN_NAMES = {".scratch", LISTING}
+"""The names at the root of a store into which a listing may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharingOptions:
+    """How a process takes part.
+
+    Attributes:
+        lease_seconds: For how long a participant may be silent; that of the participant that
+            begins the listing counts.
+        poll_seconds: How often to look for ranges.
+        clock: A monotonic clock in seconds, which goes on while the machine sleeps.
+        now: The time, for records; it is not compared with that of other machines, except to
+            refuse a listing of another day.
+        sleep: Waits so many seconds.
+    """
+
+    lease_seconds: float = LEASE_SECONDS
+    poll_seconds: float = POLL_SECONDS
+    clock: Callable[[], float] = boot_clock
+    now: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], None] = time.sleep
+
+
+class ListingLifecycle:
+    """The shared listing in a store, as one participant reads and changes it.
+
+    Args:
+        work: The bucket and the store.
+        options: How this process takes part.
+        holder: The name of this participant.
+    """
+
+    def __init__(self, work: Work, options: SharingOptions, holder: str) -> None:
+        self._work = work
+        self._store = work.store
+        self._options = options
+        self._holder = holder
+        self._where = work.lister.bucket_config.display_name
+        self._request = SharedRequest.of(
+            work.lister.bucket_config, work.prefix, work.versions, work.encodings
+        )
+        self._corrector = ProfileCorrector(work.lister)
+
+    def join(self) -> SharedListing:
+        """The listing to take part in, which this participant begins if there is none.
+
+        Raises:
+            JoinRefused: The listing cannot be shared, or another one is in the store.
+            InventoryError: The bucket or the store cannot be read.
+        """
+        while True:
+            data, etag = read_with_etag(self._store, LISTING)
+            found = None if data is None else decode_listing(self._store, data)
+            if found is None:
+                if not self._require_empty():
+                    continue
+            elif self._can_join(found):
+                return found
+            begun = self._begin(etag)
+            if begun is not None:
+                if found is not None:
+                    self._remove(found)
+                return begun
+
+    def board(self, listing: SharedListing) -> RangeBoard:
+        """The range records of a listing."""
+        return RangeBoard(self._store, listing, self._holder, self._options.clock)
+
+    def _require_empty(self) -> bool:
+        """Require that the store has no other files; return False if a listing has just begun."""
+        names = {*self._store.list_names("")}
+        if LISTING in names:
+            return False
+        if foreign := sorted(names - _OWN_NAMES):
+            raise JoinRefused(
+                f"{self._store.where('')} holds other files already, such as {foreign[0]!r}; name "
+                "a prefix for this listing alone"
+            )
+        return True
+
+    def _can_join(self, listing: SharedListing) -> bool:
+        """Whether to take part in a listing, rather than begin it anew."""
+        if (difference := self._request.difference(listing.request)) is not None:
+            raise JoinRefused(
+                f"{self._store.where(LISTING)} is another listing: {difference}; start all "
+                "participants with the same version and arguments, or name another prefix"
+            )
+        if listing.result is not None:
+            self._require_recent(listing.result)
+            return True
+        if listing.failure:
+            LOG.info("an earlier listing here failed (%s): beginning anew", listing.failure)
+            return False
+        if self._is_abandoned(listing):
+            LOG.info("an unfinished listing here is more than a day old: beginning anew")
+            return False
+        LOG.info("joining the listing that was begun at %s", _iso(listing.begun_at))
+        return True
+
+    def _begin(self, etag: str) -> SharedListing | None:
+        """Begin a listing in place of what `listing.json` holds; None if another has begun one."""
+        if self._work.key_order is KeyOrder.DIRECTORY:
+            raise _cannot_be_shared(self._where, "its store lists in directory order")
+        found = discover(self._work.lister, self._work.prefix, _BOUNDS, self._work.key_order)
+        if found.key_order is KeyOrder.DIRECTORY:
+            raise _cannot_be_shared(self._where, "its store lists in directory order")
+        profile = self._work.lister.profile
+        if profile.start_after is StartAfter.IGNORED:
+            raise _cannot_be_shared(self._where, "its store ignores where a listing starts")
+        return self._write_new(profile, found.requests, etag)
+
+    def _write_new(self, profile: StoreProfile, requests: int, etag: str) -> SharedListing | None:
+        listing = SharedListing(
+            FORMAT,
+            uuid4().hex[:12],
+            self._request,
+            self._options.now(),
+            self._options.lease_seconds,
+            profile,
+            requests,
+        )
+        try:
+            write_if_unchanged(self._store, LISTING, encode_listing(listing), etag)
+        except ConflictError:
+            return None
+        LOG.info("began the listing in %s, which others may join", self._store.where(""))
+        return listing
+
+    def _require_recent(self, result: SharedResult) -> None:
+        if self._options.now() - result.finished_at >= MAX_AGE:
+            raise JoinRefused(
+                f"{self._store.where(LISTING)} holds a listing that was finished at "
+                f"{_iso(result.finished_at)}, which is too old to stand for the present bucket; "
+                "name another prefix"
+            )
+        LOG.info("the listing was finished at %s: nothing is left to do", _iso(result.finished_at))
+
+    def _is_abandoned(self, listing: SharedListing) -> bool:
+        """Whether a listing is a day old and, for the length of a lease, nobody works at it."""
+        if self._options.now() - listing.begun_at < MAX_AGE:
+            return False
+        board, clock = self.board(listing), self._options.clock
+        before, began = board.read().records, clock()
+        while clock() - began < listing.lease_seconds:
+            self._options.sleep(min(self._options.poll_seconds, listing.lease_seconds / 3))
+            if board.read().records != before:
+                return False
+        return True
+
+    def present(self, before: SharedListing) -> tuple[SharedListing, str]:
+        """The listing as it is now, and its ETag.
+
+        Raises:
+            IncompleteListing: It has failed.
+            JoinRefused: It is no longer there.
+        """
+        data, etag = read_with_etag(self._store, LISTING)
+        listing = None if data is None else decode_listing(self._store, data)
+        if listing is None or listing.request != before.request:
+            raise JoinRefused(
+                f"{self._store.where(LISTING)} was removed or replaced while it was in use; name "
+                "another prefix, which no other program changes"
+            )
+        if listing.failure:
+            raise IncompleteListing(
+                f"{self._where}: the shared listing failed at another participant: "
+                f"{listing.failure}"
+            )
+        return listing, etag
+
+    def is_over(self, listing: SharedListing) -> bool:
+        """Whether a listing was finished, failed, removed, or began anew."""
+        data = self._store.read(LISTING)
+        present = None if data is None else decode_listing(self._store, data)
+        return present is None or present.id != listing.id or not present.is_open
+
+    def fail(self, listing: SharedListing, error: InventoryError) -> None:
+        """Tell all participants that nothing that was listed can be used."""
+        with suppress(ConflictError):
+            present, etag = self.present(listing)
+            if present.id == listing.id and present.is_open:
+                failed = replace(present, failure=str(error))
+                write_if_unchanged(self._store, LISTING, encode_listing(failed), etag)
+                self._remove(listing)
+
+    def correct(self, listing: SharedListing, error: InventoryError) -> bool:
+        """Begin the listing anew if the store lists otherwise than it seemed to.
+
+        What other participants have listed cannot be used either.
+
+        Returns:
+            Whether this, or another participant, has begun it anew.
+        """
+        if not isinstance(error, KeysOutOfOrder | NamesMisread):
+            return False
+        stats, is_corrected = RequestStats(), False
+        with suppress(ScanError):
+            is_corrected = self._corrector.correct({self._work.prefix: error}, stats)
+        if not is_corrected:
+            return False
+        LOG.info("%s; listing the bucket again with other requests", error)
+        with suppress(ConflictError):
+            present, etag = self.present(listing)
+            if present.id == listing.id and present.is_open:
+                requests = present.requests + stats.requests
+                self._write_new(self._work.lister.profile, requests, etag)
+                self._remove(listing)
+        return True
+
+    def _remove(self, listing: SharedListing) -> None:
+        with suppress(StoreError):  # what is left is in a folder that no other listing uses
+            remove_files(self._store, listing)
+
+
+def _cannot_be_shared(where: str, reason: str) -> JoinRefused:
+    return JoinRefused(
+        f"{where} cannot be listed by several processes: {reason}; list it into a folder, without "
+        "--join"
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

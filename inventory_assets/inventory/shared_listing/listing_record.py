@@ -1,0 +1,194 @@
+"""`listing.json`: what is listed together, whether it goes on, and finally its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+
+from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.manifest.range_bounds import Ranges
+from inventory_assets.inventory.manifest.unreadable_records import (
+    NOTHING_UNREADABLE,
+    UnreadableRecords,
+)
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.encodings import Encodings
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.record_type import decode_json, encode_json
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.store_profile import StoreProfile
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation.range_evidence import RangeEvidence
+
+LISTING = "listing.json"
+
+FORMAT = 1
+"""The format of the records; increment it when participants could misunderstand each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRequest:
+    """What the participants list; it must be equal for all of them.
+
+    Attributes:
+        bucket: The bucket.
+        endpoint: Its endpoint; "" for AWS.
+        prefix: The prefix of the keys.
+        versions: Which versions are listed; "" for the current objects.
+        encodings: The encodings of the files.
+        program: The version of this program.
+        fingerprint: From `listing_fingerprint`.
+    """
+
+    bucket: str
+    endpoint: str
+    prefix: str
+    versions: str
+    encodings: Encodings
+    program: str
+    fingerprint: str
+
+    @classmethod
+    def of(
+        cls,
+        bucket_config: BucketConfig,
+        prefix: str,
+        versions: Versions | None,
+        encodings: Encodings,
+    ) -> "SharedRequest":
+        """The request of this participant."""
+        as_of = versions.as_of if versions else None
+        return cls(
+            bucket_config.bucket,
+            bucket_config.endpoint_url or "",
+            prefix,
+            "" if versions is None else f"as of {as_of.isoformat()}" if as_of else "all",
+            encodings,
+            version("inventory-assets"),
+            listing_fingerprint(bucket_config, prefix, versions=versions, encodings=encodings),
+        )
+
+    def difference(self, other: "SharedRequest") -> str | None:
+        """Describe in what this request differs from another; None if they are equal."""
+        for title, mine, theirs in (
+            ("version", self.program, other.program),
+            ("bucket", self.bucket, other.bucket),
+            ("endpoint", self.endpoint or "AWS", other.endpoint or "AWS"),
+            ("prefix", self.prefix, other.prefix),
+            ("versions", self.versions or "none", other.versions or "none"),
+            ("encodings", str(self.encodings), str(other.encodings)),
+            ("way to list", self.fingerprint, other.fingerprint),
+        ):
+            if mine != theirs:
+                return f"the {title} is {theirs!r} there and {mine!r} here"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedResult:
+    """The result of a shared listing.
+
+    Attributes:
+        finished_at: When it was published.
+        parts: The parts, in key order.
+        evidence: The evidence of all ranges, in key order.
+        requests: Requests sent by all participants.
+        faults: Their transient errors, by kind.
+        unreadable: Records that could not be decoded, and are in no part.
+    """
+
+    finished_at: datetime
+    parts: tuple[Part, ...]
+    evidence: Ranges[RangeEvidence]
+    requests: int
+    faults: Mapping[str, int]
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class SharedListing:
+    """The record of a shared listing.
+
+    Attributes:
+        format: `FORMAT`.
+        id: A unique name, which the folders of the listing have.
+        request: What is listed.
+        begun_at: When the first participant began.
+        lease_seconds: For how long a participant may be silent.
+        profile: How the store of the bucket lists.
+        requests: Requests sent before the ranges were listed.
+        failure: Why it cannot be completed; "" if it can.
+        result: The result, once it is published.
+    """
+
+    format: int
+    id: str
+    request: SharedRequest
+    begun_at: datetime
+    lease_seconds: float
+    profile: StoreProfile
+    requests: int = 0
+    failure: str = ""
+    result: SharedResult | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither finished nor failed."""
+        return self.result is None and not self.failure
+
+    @property
+    def layout(self) -> Layout:
+        """The keys of the parts."""
+        return Layout(self.request.bucket, self.id, self.request.encodings)
+
+    @property
+    def work_folder(self) -> str:
+        """The folder of the records that are removed at the end."""
+        return f"work/{self.id}"
+
+    def checkpoints(self, name: str) -> str:
+        """The folder of the checkpoints of a range record."""
+        return f"{self.work_folder}/checkpoints/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    format: int
+
+
+def encode_listing(listing: SharedListing) -> bytes:
+    """The bytes of the record."""
+    return encode_json(listing, indent=1)
+
+
+def decode_listing(store: Store, data: bytes) -> SharedListing:
+    """Decode the record.
+
+    Raises:
+        CorruptRecord: It is damaged, or another version of this program wrote it.
+    """
+    try:
+        found = decode_json(_Format, data).format
+        if found == FORMAT:
+            return decode_json(SharedListing, data)
+    except ValueError:
+        reason = "is damaged"
+    else:
+        reason = f"has format {found}, and this version of the program knows {FORMAT}"
+    raise CorruptRecord(
+        f"{store.where(LISTING)} {reason}; use the same version of the program on all machines, or "
+        "list into another prefix"
+    )
+
+
+def read_shared_listing(store: Store) -> SharedListing | None:
+    """The shared listing at the root of a store; None if there is none.
+
+    Raises:
+        CorruptRecord: The record is damaged, or another version of this program wrote it.
+        StoreError: It cannot be read.
+    """
+    data = store.read(LISTING)
+    return None if data is None else decode_listing(store, data)

@@ -1,0 +1,185 @@
+"""Take part in a shared listing, from its beginning to its result."""
+
+import logging
+import os
+import random
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from uuid import uuid4
+
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import (
+    ClaimLost,
+    ConflictError,
+    IncompleteListing,
+    RecordsUnreadable,
+    StoreError,
+)
+from inventory_assets.inventory.folder_listing.range_listing import Work
+from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, ListingObserver
+from inventory_assets.inventory.shared_listing.claim_keeper import ClaimKeeper
+from inventory_assets.inventory.shared_listing.completion import (
+    publish_result,
+    tidy,
+)
+from inventory_assets.inventory.shared_listing.listing_lifecycle import (
+    ListingLifecycle,
+    SharingOptions,
+)
+from inventory_assets.inventory.shared_listing.listing_record import (
+    SharedListing,
+    SharedResult,
+)
+from inventory_assets.inventory.shared_listing.range_board import (
+    CLOSING,
+    BoardState,
+    RangeBoard,
+)
+from inventory_assets.inventory.shared_listing.range_claim import RangeClaim
+from inventory_assets.inventory.shared_listing.range_worker import RangeWorker
+from inventory_assets.inventory.storage.encodings import Encodings
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.scan.engine.progress import Report, ignore_events
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.object_versions import Versions
+
+LOG = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+"""How often a participant without ranges looks for some."""
+
+_WRONG = (IncompleteListing, KeysOutOfOrder, NamesMisread, RecordsUnreadable)
+"""Errors after which nothing that was listed can be used."""
+
+
+def join_listing(
+    lister: PageSource,
+    prefix: str,
+    store: Store,
+    report: Report = ignore_events,
+    versions: Versions | None = None,
+    *,
+    encodings: Encodings = Encodings.COMPACT,
+    key_order: KeyOrder | None = None,
+    observer: ListingObserver = UNOBSERVED,
+    options: SharingOptions | None = None,
+) -> SharedResult:
+    """List all keys under `prefix` together with other processes that do the same.
+
+    The first one begins the listing. Each returns when the whole listing is published.
+
+    Args:
+        lister: The bucket.
+        prefix: The prefix of the keys.
+        store: The store of the records and of the result, which belongs to this listing alone.
+        report: Receives the events of this process.
+        versions: The versions to list; None for the current objects.
+        encodings: The encodings of the files.
+        key_order: The order in which the store of the bucket lists; None to detect it.
+        observer: Is told what this process does.
+        options: How to take part; None for the defaults.
+
+    Raises:
+        JoinRefused: The listing cannot be shared, or another one is in the store.
+        IncompleteListing: The listing failed, here or at another participant.
+        RecordsUnreadable: Most records, or all of them, cannot be decoded.
+        CorruptRecord: A record is damaged, or of another version of this program.
+        S3Error: A request failed for good.
+        ScanError: The store of the bucket keeps to no order.
+        StoreError: The store cannot be used.
+    """
+    work = Work(lister, prefix, 1, store, report, versions, None, encodings, key_order, observer)
+    return _Participant(work, options or SharingOptions()).take_part()
+
+
+class _Participant:
+    """One process, from its first look at the store to the result."""
+
+    def __init__(self, work: Work, options: SharingOptions) -> None:
+        self._work = work
+        self._store = work.store
+        self._options = options
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
+        self._lifecycle = ListingLifecycle(work, options, self._name)
+        self._whole = KeyRange.of_prefix(work.prefix)
+
+    def take_part(self) -> SharedResult:
+        """Work until the result is published."""
+        listing = self._lifecycle.join()
+        board = self._lifecycle.board(listing)
+        try:
+            while True:
+                before, (listing, etag) = listing, self._lifecycle.present(listing)
+                if listing.result is not None:
+                    tidy(self._store, listing)
+                    return listing.result
+                if listing.id != before.id:  # it began anew
+                    board = self._lifecycle.board(listing)
+                self._work.lister.profile = listing.profile
+                self._take_turn(listing, etag, board)
+        finally:
+            with suppress(StoreError):
+                board.withdraw()
+
+    def _take_turn(self, listing: SharedListing, etag: str, board: RangeBoard) -> None:
+        """Claim ranges and list them, publish the result, or wait a moment."""
+        state = board.read()
+        if not state.records and not state.results:
+            board.begin(self._whole)
+            return
+        for name in state.claimable:
+            before = state.records[name]
+            claim = board.claim(name)
+            if claim is not None:
+                board.withdraw()
+                if before.holder and before.holder != self._name:
+                    LOG.info("taking over the ranges of %s", before.holder)
+                self._work_on(listing, etag, board, state, claim)
+                return
+        if state.records.keys() - {CLOSING}:
+            board.ask(state)
+        elif CLOSING not in state.records and state.violation(self._whole) is None:
+            board.begin_closing()
+            return
+        self._options.sleep(random.uniform(0.5, 1) * self._options.poll_seconds)  # noqa: S311
+
+    def _work_on(
+        self,
+        listing: SharedListing,
+        etag: str,
+        board: RangeBoard,
+        state: BoardState,
+        claim: RangeClaim,
+    ) -> None:
+        """List the ranges of a claim, or publish the result."""
+        work = replace(self._work, folder=listing.id)
+        keeper = ClaimKeeper(
+            claim,
+            board,
+            listing.lease_seconds,
+            self._options.clock,
+            lambda: self._lifecycle.is_over(listing),
+        )
+        try:
+            with keeper:
+                if claim.name == CLOSING:
+                    publish_result(work, listing, etag, state, self._options.now)
+                else:
+                    RangeWorker(work, listing, board, claim, keeper).list_ranges()
+        except (ClaimLost, ConflictError) as error:
+            LOG.info("%s", error)
+        except _WRONG as error:
+            if not self._lifecycle.correct(listing, error):
+                self._lifecycle.fail(listing, error)
+                raise
+        except BaseException as error:
+            with suppress(InventoryError):
+                claim.release()
+                error.add_note(
+                    "the other participants list the rest; run the same command again to take part"
+                )
+            raise

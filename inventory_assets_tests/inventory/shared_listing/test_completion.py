@@ -1,0 +1,128 @@
+"""The results of all participants are verified together before they are published."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from inventory_assets.inventory.errors import ConflictError, IncompleteListing
+from inventory_assets.inventory.folder_listing.range_listing import Work, list_by_ranges
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.shared_listing.completion import publish_result
+from inventory_assets.inventory.shared_listing.conditional_record import write_if_unchanged
+from inventory_assets.inventory.shared_listing.listing_record import (
+    LISTING,
+    SharedListing,
+    encode_listing,
+)
+from inventory_assets.inventory.shared_listing.range_board import BoardState
+from inventory_assets.inventory.shared_listing.range_record import RangeResult
+from inventory_assets.inventory.shared_listing.range_worker import (
+    joined_evidence,
+    open_checkpoints,
+)
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import NO_ETAG
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
+from inventory_assets_tests.inventory.samples import NOW
+from inventory_assets_tests.inventory.shared_listing.samples import listing
+
+ORDERED = sorted(KEYS)
+WHOLE = KeyRange.of_prefix("")
+LEFT = KeyRange(WHOLE.after, ORDERED[199])
+RIGHT = KeyRange(ORDERED[199], WHOLE.until)
+
+
+@pytest.fixture(autouse=True)
+def small() -> Iterator[None]:
+    with small_files():
+        yield
+
+
+class Together:
+    """A listing of two ranges by two participants, ready to be published."""
+
+    def __init__(self, root: Path, seen_by_right: list[str] = KEYS) -> None:
+        self.store = LocalStore(root)
+        self.listing = listing()
+        self.work = Work(Bucket(KEYS), "", 1, self.store, folder=self.listing.id)
+        self.etag = write_if_unchanged(self.store, LISTING, encode_listing(self.listing), NO_ETAG)
+        self.results = {
+            "left": ((LEFT,), self._list(KEYS, "left", LEFT)),
+            "right": ((RIGHT,), self._list(seen_by_right, "right", RIGHT)),
+        }
+
+    def _list(self, keys: list[str], name: str, key_range: KeyRange) -> RangeResult:
+        work = replace(self.work, lister=Bucket(keys))
+        checkpoints = open_checkpoints(work, self.listing, name)
+        stats = RequestStats()
+        listed = list_by_ranges(work, checkpoints, [key_range], stats)
+        return RangeResult(listed.parts, joined_evidence(listed.evidence), stats.requests)
+
+    def publish(self) -> SharedListing:
+        state = BoardState({}, self.results, ())
+        return publish_result(self.work, self.listing, self.etag, state, lambda: NOW)
+
+    def keys(self, finished: SharedListing) -> list[str]:
+        assert finished.result is not None
+        batches = read_records(self.store, finished.result.parts, [WHOLE], ["key"])
+        return [key for batch in batches for key in batch.column("key").to_pylist()]
+
+
+def test_the_results_become_one_listing(tmp_path: Path) -> None:
+    together = Together(tmp_path)
+    finished = together.publish()
+    assert together.keys(finished) == ORDERED
+    assert finished.result is not None
+    requests = sum(result.requests for _, result in together.results.values())
+    assert finished.result.requests == requests
+
+
+@pytest.mark.parametrize("missed", [1, 5])
+def test_keys_that_one_saw_beyond_its_range_and_the_other_did_not_are_listed_again(
+    tmp_path: Path, missed: int
+) -> None:
+    seen = ORDERED[:200] + ORDERED[200 + missed :]
+    together = Together(tmp_path, seen)
+    assert together.keys(together.publish()) == ORDERED
+
+
+def test_a_missing_range_is_noticed(tmp_path: Path) -> None:
+    together = Together(tmp_path)
+    del together.results["right"]
+    with pytest.raises(IncompleteListing, match="does not prove that it is complete"):
+        together.publish()
+
+
+def test_a_range_that_was_listed_twice_is_noticed(tmp_path: Path) -> None:
+    together = Together(tmp_path)
+    together.results["again"] = together.results["right"]
+    with pytest.raises(IncompleteListing, match="overlap"):
+        together.publish()
+
+
+def test_a_lost_file_of_a_result_is_noticed(tmp_path: Path) -> None:
+    together = Together(tmp_path)
+    ranges, result = together.results["left"]
+    together.results["left"] = ranges, replace(result, parts=result.parts[:-1])
+    with pytest.raises(IncompleteListing, match="objects listed"):
+        together.publish()
+
+
+def test_of_two_that_publish_one_wins(tmp_path: Path) -> None:
+    together = Together(tmp_path)
+    late = replace(together.listing, failure="")
+    first = together.publish()
+    together.listing = late
+    with pytest.raises(ConflictError):
+        publish_result(
+            together.work,
+            late,
+            together.etag,
+            BoardState({}, together.results, ()),
+            lambda: NOW.replace(year=NOW.year + 1),
+        )
+    assert together.store.read(LISTING) == encode_listing(first)
