@@ -15,8 +15,8 @@ import psutil
 
 from inventory_assets_tests.distributed.machines import Machine
 from inventory_assets_tests.external_servers import free_ports
-from inventory_assets_tests.ui.dagster_client import LOCATION
-from inventory_assets_tests.ui.running_dagster import RunningDagster, tool
+from inventory_assets_tests.ui.dagster_client import LOCATION, DagsterClient
+from inventory_assets_tests.ui.running_dagster import tool
 
 PROJECT = Path(__file__).parents[2]
 PROFILE = PROJECT / "deploy" / "celery"
@@ -24,13 +24,14 @@ SLOTS = 2
 """Runs that one worker executes at once."""
 
 _STOP_SECONDS = 30.0
+_LOG_TAIL = 3000
 _RELOAD = """
 mutation Reload($name: String!) {
   reloadRepositoryLocation(repositoryLocationName: $name) { __typename }
 }"""
 
 
-class Cluster(RunningDagster):
+class Cluster(DagsterClient):
     """The web server and the daemon on this machine, and workers on others.
 
     Args:
@@ -47,13 +48,11 @@ class Cluster(RunningDagster):
         settings: Mapping[str, str],
         configuration: str,
     ) -> None:
+        super().__init__(free_ports(1)[0])
         self.folder = folder
         self._settings = settings
         self._configuration = configuration
         self._variables = {**_clean_environment(), **environment}
-        (self._port,) = free_ports(1)
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._log = folder / "webserver.log"
         self._home(folder)
         self.daemon = self._start_daemon()
         self.process = self._start_web_server()
@@ -73,7 +72,7 @@ class Cluster(RunningDagster):
         )
 
     def launch(self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-        """See `RunningDagster`; a code server that ended is started again.
+        """See `DagsterClient`; a code server that ended is started again.
 
         It ends by itself if its machine stood still for some time.
         """
@@ -98,6 +97,13 @@ class Cluster(RunningDagster):
     def stop(self) -> None:
         for process in (self.daemon, self.process):
             self._end(process, signal.SIGINT)
+
+    def is_alive(self) -> bool:
+        return self.daemon.poll() is None and self.process.poll() is None
+
+    def log_tail(self) -> str:
+        server = (self.folder / "webserver.log").read_text(errors="replace")
+        return f"{server[-_LOG_TAIL:]}\n{self.daemon_log()[-_LOG_TAIL:]}"
 
     def daemon_log(self) -> str:
         return (self.folder / "daemon.log").read_text(errors="replace")
