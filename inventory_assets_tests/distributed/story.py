@@ -99,7 +99,6 @@ class Story:
         seconds: From the first request of a run to the end of all of them.
         ended: The statuses of the runs that completed the date afterwards, by their ids.
         names: The names of the objects of a shard.
-        source: The bucket.
         kind: What the machines are.
         folder: The logs.
         secrets: What no log may hold.
@@ -118,7 +117,6 @@ class Story:
     seconds: float
     ended: Mapping[str, str]
     names: Sequence[str]
-    source: LoadSource
     kind: str
     folder: Path
     secrets: Sequence[str]
@@ -400,7 +398,6 @@ def _play(stage: Stage, running: Servers, names: Sequence[str], folder: Path) ->
         ended_at - started,
         ended,
         names,
-        source,
         stage.network.kind,
         folder,
         [running.postgres.password, running.redis.password],
