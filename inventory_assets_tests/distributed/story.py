@@ -35,7 +35,7 @@ SILENCE_SECONDS, POLL_SECONDS = 20, 5
 """Settings of the profile, lowered so that a machine that is cut off is given up before it is
 back."""
 
-_LATENCY_MS = 450.0
+_LATENCY_MS = 900.0
 """The bucket's, which lets a date take minutes."""
 
 _MAX_IN_FLIGHT = 4
@@ -58,7 +58,7 @@ endpoint_url = "{bucket_url}"
 concurrency = {concurrency}
 """
 _PATIENCE_SECONDS = 900.0
-_MOST = 15
+_MOST = 20
 """Shards of a run that is lost; of more, too little is left to do for a machine that comes back."""
 
 _BEGUN = (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS)
@@ -209,7 +209,7 @@ class Stage:
 
     def wait_until_in_the_middle(self, machine: Machine) -> tuple[str, ...]:
         """Wait until all slots of a machine list, and some shards of each run are complete."""
-        fewest = self._chosen.randint(1, 8)
+        fewest = self._chosen.randint(1, 6)
         found: list[str] = []
 
         def look() -> bool:
