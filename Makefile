@@ -95,8 +95,19 @@ test-stores: $(VENV)/readers
 	@inventory_assets_tests/stores/install_servers.sh || true
 	@$(PYTEST) $(STORES) -k "stores or ceph or swift" -n 2 --dist loadgroup
 
-# Without PostgreSQL or debootstrap, the tests that need them are skipped.
-test-distributed: $(VENV)/readers
+# What runs on several machines needs.
+$(VENV)/celery: $(VENV)/readers requirements-celery.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv sync --quiet --frozen --inexact --extra demo --extra celery; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-celery.lock; \
+	fi
+	@touch $@
+
+# Without debootstrap, the tests that need it are skipped. Machines are network namespaces where these
+# are permitted (root), and trees of processes elsewhere.
+test-distributed: $(VENV)/celery
+	@inventory_assets_tests/distributed/install_servers.sh
 	@$(PYTEST) -m distributed
 
 # The report in HTML, line by line, is build/coverage/html/index.html.
@@ -156,6 +167,7 @@ lock:
 	uv export --quiet --frozen $(addprefix --extra ,$(SERVER)) --no-emit-project --no-default-groups \
 	  --output-file requirements-server.lock
 	uv export --quiet --frozen --only-group build --no-emit-project --output-file requirements-build.lock
+	uv export --quiet --frozen --no-dev --extra celery --no-emit-project --output-file requirements-celery.lock
 	uv export --quiet --frozen --only-group docs --no-emit-project --output-file requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \
 	  --output-file requirements-benchmarks.lock

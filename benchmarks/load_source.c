@@ -314,8 +314,10 @@ static void serve(struct server *server, bool attended) {
     }
 }
 
-static int listen_on(uint16_t port) {
-    struct sockaddr_in address = {AF_INET, htons(port), {htonl(INADDR_LOOPBACK)}, {0}};
+static int listen_on(const char *host, uint16_t port) {
+    struct sockaddr_in address = {AF_INET, htons(port), {0}, {0}};
+    if (inet_pton(AF_INET, host, &address.sin_addr) != 1)
+        give_up("not an IPv4 address", host);
     socklen_t size = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
@@ -331,9 +333,10 @@ int main(int argc, char **argv) {
     static const struct option OPTIONS[] = {
         {"shape", 1, 0, 's'}, {"count", 1, 0, 'n'}, {"names", 1, 0, 'f'}, {"seed", 1, 0, 'r'},
         {"latency", 1, 0, 'l'}, {"errors", 1, 0, 'e'}, {"reset", 1, 0, 'x'}, {"port", 1, 0, 'p'},
-        {"checksums", 0, 0, 'c'}, {"owners", 0, 0, 'o'}, {"attended", 0, 0, 'a'}, {0}};
+        {"host", 1, 0, 'h'}, {"checksums", 0, 0, 'c'}, {"owners", 0, 0, 'o'}, {"attended", 0, 0, 'a'},
+        {0}};
     struct server server = {.pages = {.keys = &server.keys, .bucket = "bench"}};
-    const char *shape = "flat", *names = NULL;
+    const char *shape = "flat", *names = NULL, *host = "127.0.0.1";
     uint64_t count = 1000000, seed = 0;
     uint16_t port = 0;
     bool attended = false;
@@ -347,6 +350,7 @@ int main(int argc, char **argv) {
         case 'e': server.errors = strtod(optarg, NULL); break;
         case 'x': server.resets = strtod(optarg, NULL); break;
         case 'p': port = (uint16_t)atoi(optarg); break;
+        case 'h': host = optarg; break;
         case 'c': server.pages.checksums = true; break;
         case 'o': server.pages.owners = true; break;
         case 'a': attended = true; break;   /* end when standard input ends */
@@ -354,7 +358,7 @@ int main(int argc, char **argv) {
         }
     keys_open(&server.keys, shape, count, seed, names);
     pages_open(&server.pages);
-    server.listener = listen_on(port);
+    server.listener = listen_on(host, port);
     serve(&server, attended);
     return 0;
 }

@@ -52,6 +52,7 @@ class LoadSource:
         tls: Whether to serve HTTPS, by a separate process whose CPU is not counted.
         names: Names for the shape `real`, one a line, sorted by bytes; plain or as `.zst`.
         port: The port to listen on; 0 for any free one. With `tls`, that process has a free one.
+        host: The IPv4 address to listen on.
 
     Attributes:
         url: Its URL.
@@ -75,6 +76,7 @@ class LoadSource:
         tls: bool = False,
         names: Path = DEMO_NAMES,
         port: int = 0,
+        host: str = HOST,
     ) -> None:
         if shape not in SHAPES or not 0 <= count <= MOST_KEYS:
             raise ValueError(f"no load source of {count:,} keys of the shape {shape!r}")
@@ -86,7 +88,9 @@ class LoadSource:
             "reset": resets,
             "seed": seed,
             "port": port,
+            "host": host,
         }
+        self.host = host
         if shape == "real":
             options["names"] = plain_text(names)
         flags = [f"--{name}" for name, on in (("checksums", checksums), ("owners", owners)) if on]
@@ -97,7 +101,7 @@ class LoadSource:
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             self._server, self.port = self._start(command)
-            self.url = f"http://{HOST}:{self.port}"
+            self.url = f"http://{host}:{self.port}"
             if tls:
                 folder = self._processes.enter_context(tempfile.TemporaryDirectory())
                 self.ca_file, key = self_signed(Path(folder))
@@ -126,7 +130,7 @@ class LoadSource:
 
     def stats(self) -> tuple[int, int]:
         """The requests answered so far, and the objects in their responses."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", "/.tally")
             requests, objects = connection.getresponse().read().split()

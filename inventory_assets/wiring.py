@@ -19,7 +19,7 @@ from inventory_assets.config import (
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.store import Permission, Store, always_permitted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,17 +75,21 @@ class SourceAccess(Protocol):
     def concurrency_policy(self) -> str: ...
 
 
-def open_results(store: Path | StoreBucket) -> Store:
+def open_results(store: Path | StoreBucket, permission: Permission = always_permitted) -> Store:
     """The store of results; this sends no request to a bucket.
+
+    Args:
+        store: The folder or the bucket.
+        permission: Asked before a record is written.
 
     Raises:
         StoreError: The session of the bucket cannot be opened.
     """
     if isinstance(store, Path):
-        return LocalStore(store)
+        return LocalStore(store, permission)
     from inventory_assets.inventory.storage.bucket_store import BucketStore
 
-    return BucketStore(_bucket_config(store), store.prefix)
+    return BucketStore(_bucket_config(store), store.prefix, permission)
 
 
 def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":

@@ -169,16 +169,23 @@ class RawClient:
 class ServerProcess(ABC):
     """A server with its data in a folder; used as a context, in which it runs.
 
+    Args:
+        folder: Where the data lies.
+        host: The address to listen on.
+
     Attributes:
         endpoint: Where it listens, and who may do everything there.
+        user: Whose processes it has; None for the present user.
     """
 
     port_count = 1
     keeps_folders = False
     stop_signal = signal.SIGTERM
+    user: str | None = None
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = HOST) -> None:
         self.folder = folder
+        self.host = host
         self.account = Account.random()
         self._ports: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -197,13 +204,13 @@ class ServerProcess(ABC):
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"http://{HOST}:{self._ports[0]}", self.account, self.keeps_folders)
+        return Endpoint(f"http://{self.host}:{self._ports[0]}", self.account, self.keeps_folders)
 
     def start(self) -> None:
         """Start, and wait until requests are answered."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for _ in range(_STARTS):
-            self._ports = self._ports or free_ports(self.port_count)
+            self._ports = self._ports or free_ports(self.port_count, self.host)
             self.prepare()
             with (self.folder / "server.log").open("wb") as log:
                 self._process = subprocess.Popen(
@@ -213,6 +220,7 @@ class ServerProcess(ABC):
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
+                    user=self.user,
                 )
             if self._becomes_ready(self._process):
                 return
@@ -264,12 +272,18 @@ class Ministack(ServerProcess):
         folder: Where the data lies.
         checks_access: Refuse unknown keys, wrong secrets, and users without a policy.
         keeps_data: Write every object to the disk, so that it outlives a restart.
+        host: The address to listen on.
     """
 
     def __init__(
-        self, folder: Path, *, checks_access: bool = False, keeps_data: bool = False
+        self,
+        folder: Path,
+        *,
+        checks_access: bool = False,
+        keeps_data: bool = False,
+        host: str = HOST,
     ) -> None:
-        super().__init__(folder)
+        super().__init__(folder, host)
         self._checks_access = checks_access
         self._keeps_data = keeps_data
 
@@ -281,8 +295,8 @@ class Ministack(ServerProcess):
             **super().environment(ports),
             **self.account.environment,
             "GATEWAY_PORT": str(ports[0]),
-            "BIND_HOST": HOST,
-            "MINISTACK_HOST": HOST,
+            "BIND_HOST": self.host,
+            "MINISTACK_HOST": self.host,
             "SERVICES": "s3,iam,sts",
             "LOG_LEVEL": "ERROR",
             "IOT_MTLS_ENABLED": "0",
@@ -324,8 +338,8 @@ class SeaweedFS(ServerProcess):
             str(Path(sys.executable).with_name("weed")),
             "server",
             f"-dir={self.folder}",
-            f"-ip={HOST}",
-            f"-ip.bind={HOST}",
+            f"-ip={self.host}",
+            f"-ip.bind={self.host}",
             f"-master.port={where['master']}",
             f"-master.port.grpc={where['master.grpc']}",
             "-master.telemetry=false",
@@ -368,12 +382,12 @@ class SeaweedFS(ServerProcess):
                 left.unlink(missing_ok=True)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that are free now."""
+def free_ports(count: int, host: str = HOST) -> list[int]:
+    """Ports of an address of this machine that are free now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
-            each.bind((HOST, 0))
+            each.bind((host, 0))
         return [each.getsockname()[1] for each in sockets]
     finally:
         for each in sockets:

@@ -9,6 +9,7 @@ import inventory_assets
 PACKAGE = Path(inventory_assets.__file__).parent
 
 WITHOUT_PUBLIC_COUNTERPART = {
+    "defs/celery_run_launcher.py",
     "defs/check_results.py",
     "defs/expired_runs.py",
     "defs/run_launcher.py",

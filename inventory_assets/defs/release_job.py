@@ -65,7 +65,7 @@ def build_release_job(assets: SourceAssets) -> dg.JobDefinition:
         ),
     )
     def release(context: dg.OpExecutionContext, config: ReleaseConfig) -> None:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         by = next(
             (f"{context.run.tags[tag]} (Dagster)" for tag in _USER_TAGS if tag in context.run.tags),
             f"Dagster run {context.run.run_id}",

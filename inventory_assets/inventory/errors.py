@@ -35,6 +35,10 @@ class ConflictError(StoreError):
     """Another run published the same record in the meantime; its record remains."""
 
 
+class RunEnded(StoreError):
+    """The run that wants to publish a record has ended for Dagster, so that another replaces it."""
+
+
 def superseded(where: object) -> ConflictError:
     """The error for a record that another run published; `where` names its place."""
     return ConflictError(

@@ -56,6 +56,18 @@ mutation StartSensor($sensor: SensorSelector!) {
     ... on PythonError { message }
   }
 }"""
+_SENSOR = """
+query Sensor($sensor: SensorSelector!) {
+  sensorOrError(sensorSelector: $sensor) { ... on Sensor { id } }
+}"""
+_STOP_SENSOR = """
+mutation StopSensor($id: String!) {
+  stopSensor(id: $id) {
+    __typename
+    ... on StopSensorMutationResult { instigationState { status } }
+    ... on PythonError { message }
+  }
+}"""
 _TERMINATE = """
 mutation Terminate($runId: String!) {
   terminateRun(runId: $runId, terminatePolicy: SAFE_TERMINATE) {
@@ -275,6 +287,12 @@ class DagsterClient(ABC):
         """Turn a sensor on."""
         started = self.ask(_START_SENSOR, sensor={**REPOSITORY, "sensorName": name})
         assert started["sensorState"]["status"] == "RUNNING", started
+
+    def stop_sensor(self, name: str) -> None:
+        """Turn a sensor off."""
+        sensor = self.ask(_SENSOR, sensor={**REPOSITORY, "sensorName": name})
+        stopped = self.ask(_STOP_SENSOR, id=sensor["id"])
+        assert stopped["instigationState"]["status"] == "STOPPED", stopped
 
     def terminate(self, run_id: str) -> None:
         """Ask a run to end."""

@@ -68,7 +68,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
     def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         is_check_only = key not in context.selected_asset_keys
 
         def process(partition_key: str) -> list[str]:

@@ -45,7 +45,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
         automation_condition=on_shard_change(assets.key("inventory_manifest")),
     )
     def object_changes(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
 
         def process(partition_key: str) -> list[str]:
             snapshot, baseline = _compared(work, partition_key)

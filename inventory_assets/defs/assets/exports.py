@@ -52,7 +52,7 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
         automation_condition=on_any_shard_change_of(published) if metadata else on_listing_change(),
     )
     def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         yield from publish_each_date(context, key, "exports", partial(_export, work))
 
     return inventory_exports

@@ -43,7 +43,7 @@ def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
         automation_condition=on_listing_change(),
     )
     def hygiene_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         yield from publish_each_date(context, key, "hygiene reports", partial(_publish, work))
 
     return hygiene_report

@@ -38,7 +38,7 @@ def build_lifecycle_simulation(assets: SourceAssets) -> dg.AssetsDefinition:
         automation_condition=on_listing_change(),
     )
     def lifecycle_simulation(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         yield from publish_each_date(context, key, "simulations", partial(_simulate, work))
 
     return lifecycle_simulation

@@ -1,8 +1,8 @@
 """`object_listing`: the objects of each shard of a source on each date."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -22,12 +22,13 @@ from inventory_assets.defs.source.partition_steps import (
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
 from inventory_assets.defs.source.pools import pool_mistake
+from inventory_assets.defs.source.repeated_run import listed_before
 from inventory_assets.defs.source.request_share import request_share
 from inventory_assets.defs.source.run_checks import shard_run_metadata
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.defs.source.run_telemetry import run_telemetry
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.errors import UnknownShard
+from inventory_assets.inventory.errors import RunEnded, UnknownShard
 from inventory_assets.inventory.listing.budget import budget_excess, expected_requests
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
@@ -69,11 +70,17 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         columns=record_columns(assets.source.versions),
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
-        with logged_to_run(context.log), run_telemetry(context, work) as telemetry:
-            _require_start(context, work)
-            with request_share(context, work) as keep_within_share:
-                work, discovery = _list(context, work, key, telemetry, keep_within_share)
+        work = assets.bind_run(context)
+        try:
+            with logged_to_run(context.log), run_telemetry(context, work) as telemetry:
+                before = dict(listed_before(context, work, partitions_of(context)))
+                _require_start(context, work, before)
+                with request_share(context, work) as keep_within_share:
+                    work, discovery = _list(
+                        context, work, key, telemetry, keep_within_share, before
+                    )
+        except RunEnded as error:
+            raise ExpectedFailure(str(error)) from None
         yield from step_results(context)
         # Dagster derives the partitions of the run from its first and last shard until here.
         with logged_to_run(context.log):
@@ -82,8 +89,15 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     return object_listing
 
 
-def _require_start(context: dg.AssetExecutionContext, work: SourceContext) -> None:
+def _require_start(
+    context: dg.AssetExecutionContext, work: SourceContext, before: Mapping[str, Snapshot]
+) -> None:
     """Check what a run must comply with before it sends a request.
+
+    Args:
+        context: The context of the run.
+        work: The source.
+        before: What the run does not list, as an earlier run has listed it.
 
     Raises:
         dagster.Failure: The folder of the results belongs to another source, or the run is expected
@@ -93,9 +107,8 @@ def _require_start(context: dg.AssetExecutionContext, work: SourceContext) -> No
         require_source(work.store, work.layout, work.source_record)
     except InventoryError as error:
         raise ExpectedFailure(str(error)) from None
-    _require_budget(
-        work, partitions_of(context), is_part_of_date=RUN_OF_DATE_TAG in context.run.tags
-    )
+    missing = [each for each in partitions_of(context) if each not in before]
+    _require_budget(work, missing, is_part_of_date=RUN_OF_DATE_TAG in context.run.tags)
     if mistake := pool_mistake(context.instance, work.source):
         context.log.warning(mistake)
 
@@ -106,15 +119,25 @@ def _list(
     key: dg.AssetKey,
     telemetry: ListingTelemetry,
     keep_within_share: Callable[[PageSource], None],
+    before: Mapping[str, Snapshot],
 ) -> tuple[SourceContext, Discovery | None]:
-    """List all partitions of the run; a failed one does not affect the others.
+    """List all partitions of the run but those before; a failed one does not affect the others.
 
     Returns:
         The source with the shards that were found, and the discovery, if there was one.
+
+    Raises:
+        RunEnded: The run has ended for Dagster.
     """
     failures: dict[str, Exception] = {}
-    done = 0
     partition_keys = partitions_of(context)
+    done = len(before)
+    if before:
+        context.log.info(
+            f"{done:,} of {len(partition_keys):,} partitions were listed by the run that this one "
+            "repeats, and are not listed again"
+        )
+        partition_keys = [each for each in partition_keys if each not in before]
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)
@@ -123,34 +146,51 @@ def _list(
     def note_run(run: ShardRun) -> None:
         runs[run.day, run.prefix] = run
 
-    listed = _list_all(work, partition_keys, telemetry, note_run, keep_within_share)
-    for partition_key, result in listed:
-        if isinstance(result, Exception):
-            context.log.error(f"{partition_key}: {result}")
-            failures[partition_key] = result
-            continue
-        metadata = {
-            **snapshot_metadata(work.store, work.layout, result),
-            **shard_run_metadata(runs.pop((result.day, result.shard.prefix), None)),
-        }
-        log_partition(context, key, partition_key, result.fingerprint, metadata)
-        if result.unreadable.count:
-            context.log.warning(
-                f"{partition_key}: {result.unreadable.count:,} record(s) could not be decoded and "
-                "are in no part"
-            )
-        if _is_newer_than_next_date(work, result):
-            context.log.warning(
-                f"{partition_key}: the next date was listed before this listing; objects that came "
-                "in between are told as created by this date, and again by a later one "
-                "(docs/changes.md)"
-            )
-        done += 1
+    for partition_key, snapshot in before.items():
+        _log_listing(context, work, key, partition_key, snapshot, None)
+    with closing(_list_all(work, partition_keys, telemetry, note_run, keep_within_share)) as listed:
+        for partition_key, result in listed:
+            if isinstance(result, RunEnded):
+                raise result
+            if isinstance(result, Exception):
+                context.log.error(f"{partition_key}: {result}")
+                failures[partition_key] = result
+                continue
+            run = runs.pop((result.day, result.shard.prefix), None)
+            _log_listing(context, work, key, partition_key, result, run)
+            done += 1
     if failures:
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"
         )
     return work, discovery
+
+
+def _log_listing(
+    context: dg.AssetExecutionContext,
+    work: SourceContext,
+    key: dg.AssetKey,
+    partition_key: str,
+    snapshot: Snapshot,
+    run: ShardRun | None,
+) -> None:
+    """Log the materialization of a published snapshot, and warn of what is odd in it."""
+    metadata = {
+        **snapshot_metadata(work.store, work.layout, snapshot),
+        **shard_run_metadata(run),
+    }
+    log_partition(context, key, partition_key, snapshot.fingerprint, metadata)
+    if snapshot.unreadable.count:
+        context.log.warning(
+            f"{partition_key}: {snapshot.unreadable.count:,} record(s) could not be decoded and "
+            "are in no part"
+        )
+    if _is_newer_than_next_date(work, snapshot):
+        context.log.warning(
+            f"{partition_key}: the next date was listed before this listing; objects that came "
+            "in between are told as created by this date, and again by a later one "
+            "(docs/changes.md)"
+        )
 
 
 def _retire(
@@ -245,7 +285,7 @@ def _list_all(
     telemetry: ListingTelemetry,
     on_run: OnRun,
     keep_within_share: Callable[[PageSource], None],
-) -> Iterator[tuple[str, Snapshot | Exception]]:
+) -> Generator[tuple[str, Snapshot | Exception], None, None]:
     """List the partitions in parallel, under one limit of requests.
 
     No thread outlives the iteration: an interruption ends the requests under way. The progress of

@@ -57,7 +57,7 @@ def build_object_metadata(assets: SourceAssets) -> dg.AssetsDefinition:
         automation_condition=on_shard_change(assets.key("inventory_manifest")),
     )
     def object_metadata(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         with (
             logged_to_run(context.log),
             run_telemetry(context, work, Work.METADATA) as telemetry,

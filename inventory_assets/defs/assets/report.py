@@ -38,7 +38,7 @@ def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:
         automation_condition=on_all_listing_changes(),
     )
     def storage_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         prices = ReportPrices(usage_pricing(assets.prices), assets.prices.label)
 
         def publish(day: date) -> tuple[str, Mapping[str, Any]]:

@@ -79,7 +79,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         ),
     )
     def shards(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         try:
             with logged_to_run(context.log):
                 found = find_shards(work, context.instance)

@@ -57,7 +57,7 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
         automation_condition=on_listing_change(),
     )
     def prefix_usage(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.bind(context.resources, context.instance)
+        work = assets.bind_run(context)
         is_check_only = key not in context.selected_asset_keys
 
         def process(partition_key: str) -> list[str]:

@@ -12,6 +12,7 @@ import dagster as dg
 from inventory_assets.config import Source
 from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
+from inventory_assets.defs.source.run_guard import RunContext, run_guard
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.gate.verdict import GateBounds
 from inventory_assets.inventory.growth.bounds import GrowthBounds
@@ -27,7 +28,7 @@ from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.store import Permission, Store, always_permitted
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
@@ -179,13 +180,29 @@ class SourceAssets:
         """
         return prices_of(self.source)
 
-    def bind(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
-        """Bind the source to the resources and shards of a run or tick."""
+    def bind_run(self, context: RunContext) -> "SourceContext":
+        """Bind the source to a run, which publishes records only until it has ended."""
+        guard = run_guard(context.instance, context.run.run_id)
+        return self.bind(context.resources, context.instance, guard.require_unfinished)
+
+    def bind(
+        self,
+        resources: object,
+        instance: dg.DagsterInstance,
+        permission: Permission = always_permitted,
+    ) -> "SourceContext":
+        """Bind the source to the resources and shards of a run or tick.
+
+        Args:
+            resources: The resources.
+            instance: Dagster's instance, which has the shards.
+            permission: Asked before a record is written.
+        """
         bucket: SourceBucket = getattr(resources, self.bucket_resource)
         store: InventoryStore = getattr(resources, self.store_resource)
         clock: Clock = getattr(resources, self.clock_resource)
         shard_keys = instance.get_dynamic_partitions(self.partitions.shards_name)
-        return SourceContext(self, bucket, store.open(), clock, tuple(shard_keys))
+        return SourceContext(self, bucket, store.open(permission), clock, tuple(shard_keys))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from typing import Any
 import dagster as dg
 
 from inventory_assets.defs.source.expected_failure import ExpectedFailure
+from inventory_assets.defs.source.run_guard import run_guard
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import RunEnded
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -31,7 +33,11 @@ def log_partition(
 
     In a run over a range of partitions, a returned result would apply to all of them, including
     failed ones. The step still ends with `step_results`.
+
+    Raises:
+        RunEnded: The run has ended, and another run may have logged the partition.
     """
+    run_guard(context.instance, context.run.run_id).require_unfinished()
     context.log_event(
         dg.AssetMaterialization(
             asset_key=key,
@@ -95,6 +101,8 @@ def for_each_partition(
         try:
             with logged_to_run(context.log):
                 violations = process(partition_key)
+        except RunEnded as error:
+            raise ExpectedFailure(str(error)) from None
         except (InventoryError, OSError) as error:
             context.log.error(f"{partition_key}: {error}")
             failures[partition_key] = error

@@ -131,7 +131,7 @@ def _require_shards(assets: SourceAssets, context: dg.AssetExecutionContext) -> 
     """
     tags = context.run.tags
     named = [tags[tag].partition("|")[2] for tag in PARTITION_TAGS if tag in tags]
-    work = assets.bind(context.resources, context.instance)
+    work = assets.bind_run(context)
     for shard_key in named:
         if shard_key and shard_key not in work.shard_keys:
             raise ExpectedFailure(work.why_no_shard(shard_key))

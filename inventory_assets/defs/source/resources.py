@@ -11,7 +11,7 @@ from pydantic import Field
 from inventory_assets.config import DEFAULT_STORE, Iceberg, Source, StoreBucket
 from inventory_assets.inventory.lifecycle.rules import LifecycleRules
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.store import Permission, Store, always_permitted
 from inventory_assets.s3.bucket_config import AddressingStyle
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.head_client import HeadClient
@@ -140,13 +140,16 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
             return cls(root=str(store))
         return cls(**dict(store))
 
-    def open(self) -> Store:
+    def open(self, permission: Permission = always_permitted) -> Store:
         """Open the store.
+
+        Args:
+            permission: Asked before a record is written.
 
         Raises:
             StoreError: The bucket cannot be opened.
         """
-        return open_results(self.place)
+        return open_results(self.place, permission)
 
     @property
     def place(self) -> Path | StoreBucket:

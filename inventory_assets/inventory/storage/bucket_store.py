@@ -21,7 +21,13 @@ from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.storage.claims import Claim
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.scratch import ScratchSpace
-from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
+from inventory_assets.inventory.storage.store import (
+    NO_ETAG,
+    Permission,
+    Store,
+    StoredFile,
+    always_permitted,
+)
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.conditional_writes import (
     CONFLICT_ATTEMPTS,
@@ -50,9 +56,16 @@ class BucketStore(Store):
     Args:
         bucket_config: The bucket and how to reach it.
         prefix: The prefix of all keys there, with or without a `/` at its end.
+        permission: Asked before a record is written.
     """
 
-    def __init__(self, bucket_config: BucketConfig, prefix: str = "") -> None:
+    def __init__(
+        self,
+        bucket_config: BucketConfig,
+        prefix: str = "",
+        permission: Permission = always_permitted,
+    ) -> None:
+        self._require_permission = permission
         with _as_store_error():
             self._objects = ObjectClient(bucket_config)
         arn = f"arn:{self._objects.partition}:s3:::{bucket_config.bucket}"
@@ -108,6 +121,7 @@ class BucketStore(Store):
                 yield StoredFile(key[start:], size)
 
     def publish(self, key: str, data: bytes) -> None:
+        self._require_permission()
         with _as_store_error():
             self._objects.write(self._key(key), data)
 
@@ -135,6 +149,7 @@ class BucketStore(Store):
         for attempt in range(CONFLICT_ATTEMPTS):
             if self.etag(key) != expected_etag:
                 raise superseded(self.where(key))
+            self._require_permission()
             try:
                 return self._objects.write(object_key, data, habit.if_match(expected_etag))
             except ObjectRequestFailed as error:
@@ -165,6 +180,7 @@ class BucketStore(Store):
             with claim:
                 if self.etag(key) != expected_etag:
                     raise superseded(self.where(key))
+                self._require_permission()
                 claim.require_time()
                 etag = self._objects.write(self._key(key), data)
                 claim.require_held()

@@ -15,7 +15,13 @@ from inventory_assets.inventory.errors import DiskFull, StoreError, superseded
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.disk import full_disk
 from inventory_assets.inventory.storage.scratch import ScratchSpace
-from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
+from inventory_assets.inventory.storage.store import (
+    NO_ETAG,
+    Permission,
+    Store,
+    StoredFile,
+    always_permitted,
+)
 from inventory_assets.inventory.storage.turns import Turn, wait
 
 NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
@@ -33,10 +39,12 @@ class LocalStore(Store):
 
     Args:
         root: The folder; it is created when a file is first published.
+        permission: Asked before a record is written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, permission: Permission = always_permitted) -> None:
         self.root = root
+        self._require_permission = permission
         self._space = ScratchSpace(lambda: self.root / _SCRATCH)
 
     @property
@@ -100,6 +108,7 @@ class LocalStore(Store):
                     yield StoredFile(file.relative_to(self.root).as_posix(), size)
 
     def publish(self, key: str, data: bytes) -> None:
+        self._require_permission()
         with self.scratch() as folder:
             path = folder / "record"
             try:
@@ -122,6 +131,7 @@ class LocalStore(Store):
                     break
                 wait(attempt)
             try:
+                self._require_permission()
                 is_published = self._put_in_turn(turn, target, key, etag)
             finally:
                 turn.release()

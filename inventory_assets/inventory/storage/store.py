@@ -4,7 +4,7 @@ A key is a relative path with `/`. A published file appears completely or not at
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,13 @@ from inventory_assets.inventory.storage.destination import Destination
 
 NO_ETAG = ""
 """The ETag of a key that has no content."""
+
+Permission = Callable[[], None]
+"""Called before a record is written; it raises `StoreError` if that is not permitted any more."""
+
+
+def always_permitted() -> None:
+    """Permit every write."""
 
 
 @dataclass(frozen=True, slots=True)
