@@ -337,6 +337,7 @@ def servers(
             "DAGSTER_LOGS_BUCKET": _LOGS,
             "AWS_ENDPOINT_URL_S3": results.url,
             "AWS_REGION": REGION,
+            "INVENTORY_DISTRIBUTED": "1",
             **results.account.environment,
         }
         home = folder / "home"
