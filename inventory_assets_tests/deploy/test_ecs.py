@@ -6,6 +6,7 @@ moto answers what the launcher asks of ECS when it is loaded.
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,17 @@ IAM = DEPLOY / "iam"
 TASKS = ("run-task.json", "services-task.json")
 POLICIES = sorted(path.name for path in IAM.glob("*-policy.json"))
 REGION = "eu-west-1"
+
+
+@contextmanager
+def aws_played_by_moto() -> Iterator[None]:
+    """Calls of AWS go to moto, whose servers for other tests keep their buckets."""
+    mock = mock_aws()
+    mock.start(reset=False)
+    try:
+        yield
+    finally:
+        mock.stop(remove_data=False)
 
 
 def task_of(name: str) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagste
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with mock_aws():
+    with aws_played_by_moto():
         boto3.client("ecs").register_task_definition(**task_of("run-task.json"))
         with DagsterInstance.from_config(str(tmp_path)) as loaded:
             yield loaded
@@ -183,8 +195,8 @@ def test_a_policy_allows_no_wildcard_of_actions(name: str) -> None:
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_iam_takes_a_policy(name: str) -> None:
-    with mock_aws():
+    with aws_played_by_moto():
         made = boto3.client(
             "iam", region_name=REGION, aws_access_key_id="any", aws_secret_access_key="any"
-        ).create_policy(PolicyName="any", PolicyDocument=(IAM / name).read_text())
+        ).create_policy(PolicyName=Path(name).stem, PolicyDocument=(IAM / name).read_text())
     assert made["Policy"]["Arn"]
