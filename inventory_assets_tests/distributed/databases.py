@@ -9,15 +9,14 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+from inventory_assets_tests.deploy.postgresql import programs
 from inventory_assets_tests.external_servers import ServerProcess
-
-_DEBIAN = Path("/usr/lib/postgresql")
 
 
 def postgres_program(name: str) -> str | None:
-    """A program of PostgreSQL; Debian has those of servers in a folder for each version."""
-    newest_first = sorted(_DEBIAN.glob(f"*/bin/{name}"), reverse=True)
-    return str(newest_first[0]) if newest_first else shutil.which(name)
+    """A program of PostgreSQL; None where it is not installed."""
+    folder = programs()
+    return str(folder / name) if folder else None
 
 
 def missing_programs() -> list[str]:

@@ -7,9 +7,9 @@ import pytest
 
 from inventory_assets.inventory.errors import CorruptRecord, OtherFormat
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot
-from inventory_assets.inventory.retention import collector
 from inventory_assets.inventory.retention.collector import GRACE, execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
+from inventory_assets.inventory.storage import parallel_reads
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -210,7 +210,7 @@ def test_a_record_of_newer_code_is_not_guessed_at(store: LocalStore) -> None:
 def test_names_are_held_once_however_many_dates_name_them(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collector, "READS_AT_ONCE", 1)  # what is being read takes memory, too
+    monkeypatch.setattr(parallel_reads, "READS_AT_ONCE", 1)  # what is being read takes memory, too
     every = [store.uri(LAYOUT.part(f"{number:064}")) for number in range(2000)]
     for age in range(40):
         own = store.uri(LAYOUT.part(f"{age:064x}-own"))

@@ -2,7 +2,6 @@
 
 import glob
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.query.parquet_frame import files_dataset
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.parallel_reads import read_each
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.date_usage import DateUsage, days_with_usage, read_usage
 from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
@@ -86,8 +86,6 @@ DATES_DESCRIPTIONS = {
     "deleted": "Keys that are gone.",
 }
 """What the columns of `dates` are."""
-
-_READS_AT_ONCE = 10
 
 
 def create_views(
@@ -248,8 +246,7 @@ def dates_table(store: Store, layout: Layout, logs: Iterable[ChangeLog]) -> pa.T
         manifest = read_manifest(store, layout, day)
         return _row(manifest, by_day.get(day)) if manifest else None
 
-    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="manifest") as pool:
-        rows = [found for found in pool.map(row, days) if found]
+    rows = [found for found in read_each(row, days) if found]
     return pa.Table.from_pylist(rows, schema=DATES_SCHEMA)
 
 
@@ -281,15 +278,13 @@ def _row(manifest: Manifest, log: ChangeLog | None) -> dict[str, object]:
 def _read_logs(store: Store, layout: Layout) -> tuple[ChangeLog, ...]:
     """All change logs that are kept, oldest first."""
     days = days_with_changes(store, layout)
-    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="change-log") as pool:
-        return tuple(filter(None, pool.map(partial(read_change_log, store, layout), days)))
+    return tuple(filter(None, read_each(partial(read_change_log, store, layout), days)))
 
 
 def _read_usages(store: Store, layout: Layout) -> tuple[DateUsage, ...]:
     """The usage of all dates that have one, oldest first."""
     days = days_with_usage(store, layout)
-    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="usage") as pool:
-        return tuple(filter(None, pool.map(partial(read_usage, store, layout), days)))
+    return tuple(filter(None, read_each(partial(read_usage, store, layout), days)))
 
 
 def _names(sql: str | None, *views: str) -> bool:

@@ -7,7 +7,6 @@ other. If it is interrupted, the remaining files are consistent, and the next co
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -40,6 +39,7 @@ from inventory_assets.inventory.storage.layout import (
     parse_path,
     path_in_source,
 )
+from inventory_assets.inventory.storage.parallel_reads import read_each
 from inventory_assets.inventory.storage.store import Store, StoredFile
 from inventory_assets.inventory.storage.tombstones import marked_key, tombstone_key
 
@@ -53,9 +53,6 @@ last record."""
 SUPERSEDED_KEPT = timedelta(days=7)
 """How long an inventory is kept after it was merged, if its date was published again since. Until
 then, an asset downstream that has read it can continue with what differs from it."""
-
-READS_AT_ONCE = 10
-"""Records that are read at the same time: as many connections as botocore keeps open."""
 
 # The file that is published last is removed first: readers start from it.
 _ORDER = (
@@ -256,12 +253,10 @@ class _StoreScan:
                 elif not marked_file and path.day and rank in _ORDER:
                     self.dated[path.day].append(file)
                     self._kinds[file.key] = rank
-        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
-            references = pool.map(self._references_of, self._kinds)
-            self.references: dict[str, References] = dict(zip(self._kinds, references, strict=True))
-            found = pool.map(partial(read_state, store), marked_keys)
-            read = zip(marked_keys, found, strict=True)
-            self.tombstones = {key: tombstone for key, tombstone in read if tombstone}
+        references = read_each(self._references_of, list(self._kinds))
+        self.references: dict[str, References] = dict(zip(self._kinds, references, strict=True))
+        read = zip(marked_keys, read_each(partial(read_state, store), marked_keys), strict=True)
+        self.tombstones = {key: tombstone for key, tombstone in read if tombstone}
 
     def _references_of(self, key: str) -> References:
         return read_references(self.store, key, self._kinds[key][0], self._names)
@@ -275,10 +270,12 @@ class _StoreScan:
         days = list(self.dated)
         complete: set[date] = set()
         if with_manifests:
-            with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="manifest") as pool:
-                found = pool.map(partial(read_manifest, self.store, self.layout), days)
-                complete = {day for day, each in zip(days, found, strict=True) if each is not None}
+            found = zip(days, read_each(self._has_manifest, days), strict=True)
+            complete = {day for day, has_manifest in found if has_manifest}
         return {day: DateState(day in complete, self._is_in_progress(day)) for day in days}
+
+    def _has_manifest(self, day: date) -> bool:
+        return read_manifest(self.store, self.layout, day) is not None
 
     def _is_in_progress(self, day: date) -> bool:
         return any(self._is_recent(file) for file in self.dated[day])

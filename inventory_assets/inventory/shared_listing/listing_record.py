@@ -1,6 +1,7 @@
 """`listing.json`: what is listed together, whether it goes on, and finally its result."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.record_format import format_of
 from inventory_assets.inventory.storage.record_type import decode_json, encode_json
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import BucketConfig
@@ -153,11 +155,6 @@ class SharedListing:
         return f"{self.work_folder}/checkpoints/{name}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    format: int
-
-
 def encode_listing(listing: SharedListing) -> bytes:
     """The bytes of the record."""
     return encode_json(listing, indent=1)
@@ -169,13 +166,12 @@ def decode_listing(store: Store, data: bytes) -> SharedListing:
     Raises:
         CorruptRecord: It is damaged, or another version of this program wrote it.
     """
-    try:
-        found = decode_json(_Format, data).format
-        if found == FORMAT:
+    reason = "is damaged"
+    found = format_of(data, (FORMAT,))
+    if found == FORMAT:
+        with suppress(ValueError):
             return decode_json(SharedListing, data)
-    except ValueError:
-        reason = "is damaged"
-    else:
+    elif found is not None:
         reason = f"has format {found}, and this version of the program knows {FORMAT}"
     raise CorruptRecord(
         f"{store.where(LISTING)} {reason}; use the same version of the program on all machines, or "

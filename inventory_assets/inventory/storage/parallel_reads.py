@@ -8,7 +8,7 @@ _K = TypeVar("_K")
 _T = TypeVar("_T")
 
 READS_AT_ONCE = 10
-"""The most records that are read at a time."""
+"""The most records that are read at a time: as many connections as botocore keeps open."""
 
 
 def read_each(read: Callable[[_K], _T], names: Sequence[_K]) -> list[_T]:
