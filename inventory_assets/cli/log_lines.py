@@ -19,15 +19,14 @@ def logged_to(stream: TextIO) -> Iterator[None]:
     handler = logging.StreamHandler(stream)
     erase = "\r\x1b[K" if stream.isatty() else ""
     handler.setFormatter(_LineFormatter(f"{erase}inventory: %(message)s"))
-    before = log.level, log.propagate
+    level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    log.propagate = False
     try:
         yield
     finally:
         log.removeHandler(handler)
-        log.level, log.propagate = before
+        log.setLevel(level)
 
 
 class _LineFormatter(logging.Formatter):
