@@ -17,7 +17,7 @@ from typing import Self
 
 import psutil
 
-from inventory_assets_tests.deploy.postgresql import PostgreSQL
+from inventory_assets_tests.databases import PostgreSQL
 from inventory_assets_tests.deploy.units import (
     SERVICES,
     SINGLE_SERVER,
@@ -203,15 +203,17 @@ def single_server(
 ) -> Iterator[tuple[SingleServer, PostgreSQL, Endpoint]]:
     """The services with a PostgreSQL, a bucket to list and a bucket for results."""
     folder = Path(tempfile.mkdtemp(prefix="inventory-server-", dir="/tmp"))
+    folder.chmod(0o755)  # PostgreSQL does not run as root
     bucket_server = Ministack(folder / "s3")
     try:
         bucket_server.start()
         store = bucket_server.endpoint
         store.make_bucket(LISTED_BUCKET, OBJECTS)
         store.make_bucket(RESULTS_BUCKET)
-        with PostgreSQL("inventory") as database:
+        with PostgreSQL(folder / "postgresql") as database:
             (folder / "server").mkdir()
-            with SingleServer(folder / "server", database.url, store, more_sources) as server:
+            url = database.socket_url
+            with SingleServer(folder / "server", url, store, more_sources) as server:
                 yield server, database, store
     finally:
         bucket_server.stop()
