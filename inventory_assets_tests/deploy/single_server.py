@@ -182,8 +182,7 @@ class SingleServer(DagsterClient):
 
     def _configure(self, store: Endpoint, more_sources: str) -> None:
         for name in SETTINGS:
-            text = self._place((SINGLE_SERVER / name).read_text())
-            text = text.replace('region = "eu-west-1"', f'endpoint_url = "{store.url}"')
+            text = at_endpoint(self._place((SINGLE_SERVER / name).read_text()), store)
             more = more_sources if name == "inventory.toml" else ""
             (Path(self._place("/etc/inventory")) / name).write_text(text + more)
 
@@ -195,6 +194,11 @@ class SingleServer(DagsterClient):
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+
+def at_endpoint(settings: str, store: Endpoint) -> str:
+    """The settings with both buckets on an S3 server instead of on AWS."""
+    return settings.replace('region = "eu-west-1"', f'endpoint_url = "{store.url}"')
 
 
 @contextmanager
