@@ -84,7 +84,7 @@ class BootedMachine:
         assert first is not None, "the machine has ended"
         enter = ["nsenter", f"--target={first.pid}", "--mount", "--uts", "--ipc", "--pid"]
         return subprocess.run(
-            [*enter, "--cgroup", "--root", f"--wd={CHECKOUT}", "bash", "-euc", script],
+            [*enter, "--cgroup", "--root", "bash", "-euc", f"cd {CHECKOUT}\n{script}"],
             env={"PATH": "/usr/sbin:/usr/bin", "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
