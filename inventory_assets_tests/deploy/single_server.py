@@ -226,10 +226,12 @@ def single_server(
 
 def main() -> int:
     """Start everything, say where it is, and wait for Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     print("starting PostgreSQL, two buckets and the three services ...", flush=True)
     with single_server() as (server, _, store):
-        print(f"UI: {server.url}\nbuckets: {store.url}\nfiles: {server.folder}\nCtrl-C ends it")
+        where = f"UI: {server.url}\nbuckets: {store.url}\nfiles: {server.folder}"
         with suppress(KeyboardInterrupt):
+            print(f"{where}\nCtrl-C ends it", flush=True)
             while server.is_alive():
                 time.sleep(1)
             print(server.log_tail(), file=sys.stderr)
