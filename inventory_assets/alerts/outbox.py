@@ -24,7 +24,7 @@ bounded. Many failed runs leave room for a held date."""
 
 SENT_AGAIN_AFTER_SECONDS = (600.0, 3_600.0)
 """How long after a message that was not answered, or was refused for good, it is sent again. After
-the last time it counts as delivered. Otherwise a receiver that is always slow would get it for ever,
+the last time it counts as delivered. Otherwise a slow receiver would get it for ever,
 and a server would be asked for ever about an address that does not exist."""
 
 
