@@ -151,6 +151,21 @@ def test_shards_that_were_added_after_a_run_was_planned_are_listed_by_it(
     assert {"0/", "new/"} <= set(buckets.listed)
 
 
+def test_a_repetition_that_has_nothing_else_to_list_lists_what_it_finds(
+    world: World, buckets: Buckets
+) -> None:
+    """Its first run ended after all was listed, for example as it retired shards."""
+    first = world.run("object_listing", tags=planned(world)[0])
+    assert first.success, failure_text(first)
+    run = world.instance.get_run_by_id(first.run_id)
+    assert run is not None
+    buckets.keys[_BUCKET].add("zz/1")
+    outcome = repeated(world, run)
+    assert outcome.success, failure_text(outcome)
+    assert "zz/" in buckets.listed
+    assert world.key("zz/") in materializations(outcome)
+
+
 def test_a_new_shard_with_a_run_of_its_own_is_left_to_that(world: World, buckets: Buckets) -> None:
     """The sensor for new prefixes has requested it."""
     first, *_ = planned(world)

@@ -16,6 +16,9 @@ from inventory_assets_tests.distributed.servers import SOURCE, Servers
 TASK_TAG = "dagster-celery/task_id"
 CUT_OFF_SECONDS = 60.0
 
+CRON = "*/3 * * * *"
+"""The first tick comes soon, and there is time to turn the schedule off before the next one."""
+
 _PATIENCE_SECONDS = 900.0
 _MOST = 20
 """Shards of a run that is lost; of more, too little is left to do for a machine that comes back."""
@@ -109,21 +112,26 @@ class Stage:
         self.wait(f"the processes of {machine.name} to end", look)
 
     def scheduled_runs(self, runs: int) -> list[str]:
-        """Wait until the schedule has requested all runs of a date; their ids, in order."""
-        self.cluster.start_schedule(f"{SOURCE}_daily")
-        found: dict[str, str] = {}
-
-        def look() -> bool:
-            of_schedule = dg.RunsFilter(tags={"dagster/schedule_name": f"{SOURCE}_daily"})
-            found.clear()
-            for run in self.instance.get_runs(of_schedule):
-                found[run.tags[RUN_OF_DATE_TAG]] = run.run_id
-            return len(found) == runs
-
-        self.wait(f"{runs} runs that the schedule requests", look)
-        # No run of the next date comes between, where the story is played at midnight.
-        self.cluster.stop_schedule(f"{SOURCE}_daily")
+        """Turn the schedule on, and off after its first tick; the runs of the date, in order."""
+        name = f"{SOURCE}_daily"
+        self.cluster.start_schedule(name)
+        self.wait("a tick of the schedule to end", lambda: self._has_ticked(name))
+        # A tick that is under way turns the schedule on again.
+        self.cluster.stop_schedule(name)
+        of_schedule = dg.RunsFilter(tags={"dagster/schedule_name": name})
+        requested = self.instance.get_runs(of_schedule)
+        found = {run.tags[RUN_OF_DATE_TAG]: run.run_id for run in requested}
+        assert len(requested) == runs, f"the schedule has requested {sorted(found)}"
         return [found[f"{number} of {runs}"] for number in range(1, runs + 1)]
+
+    def _has_ticked(self, name: str) -> bool:
+        states = [each for each in self.instance.all_instigator_state() if each.name == name]
+        ticks = [
+            tick
+            for each in states
+            for tick in self.instance.get_ticks(each.instigator_origin_id, each.selector_id)
+        ]
+        return any(tick.status.value == "SUCCESS" for tick in ticks)
 
     def logged(self, run_id: str) -> int:
         """The partitions that a run has materialized."""

@@ -14,7 +14,7 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets_tests.distributed.cluster import SLOTS, Cluster
 from inventory_assets_tests.distributed.machines import Network
 from inventory_assets_tests.distributed.servers import SOURCE, Servers, partitions, servers
-from inventory_assets_tests.distributed.stage import TASK_TAG, Lost, Stage, group_of
+from inventory_assets_tests.distributed.stage import CRON, TASK_TAG, Lost, Stage, group_of
 
 SHARDS = 200
 OBJECTS = 2_000_000
@@ -39,7 +39,7 @@ _SETTINGS = {
 _CONFIGURATION = f"""
 concurrency = {CONCURRENCY}
 schedule.runs = {RUNS}
-schedule.cron = "* * * * *"
+schedule.cron = "{CRON}"
 """
 
 

@@ -274,7 +274,7 @@ def _with_new_shards(
         context.log.warning(f"the remainder covers prefixes without a shard: {found.excess}")
     if found.added:
         context.log.info(f"{len(found.added):,} shard(s) were added: {', '.join(found.added)}")
-    days = sorted({work.assets.partitions.split(each)[0] for each in partition_keys})
+    days = sorted({work.assets.partitions.split(each)[0] for each in partitions_of(context)})
     new = [str(work.assets.partitions.key(day, each)) for day in days for each in found.added]
     known = dict.fromkeys([*work.shard_keys, *found.added])
     return replace(work, shard_keys=tuple(known)), [*partition_keys, *new], found.discovery
