@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -115,23 +116,37 @@ class Stage:
         """Turn the schedule on, and off after its first tick; the runs of the date, in order."""
         name = f"{SOURCE}_daily"
         self.cluster.start_schedule(name)
-        self.wait("a tick of the schedule to end", lambda: self._has_ticked(name))
-        # A tick that is under way turns the schedule on again.
-        self.cluster.stop_schedule(name)
+        self.wait("a tick of the schedule to end", lambda: "SUCCESS" in self._ticks(name))
+        self.turn_off(name, self.cluster.stop_schedule)
         of_schedule = dg.RunsFilter(tags={"dagster/schedule_name": name})
         requested = self.instance.get_runs(of_schedule)
         found = {run.tags[RUN_OF_DATE_TAG]: run.run_id for run in requested}
         assert len(requested) == runs, f"the schedule has requested {sorted(found)}"
         return [found[f"{number} of {runs}"] for number in range(1, runs + 1)]
 
-    def _has_ticked(self, name: str) -> bool:
-        states = [each for each in self.instance.all_instigator_state() if each.name == name]
-        ticks = [
-            tick
-            for each in states
+    def turn_off(self, name: str, stop: Callable[[str], None]) -> None:
+        """Turn a schedule or a sensor off; a tick that is under way turns it on at its end."""
+
+        def look() -> bool:
+            if "STARTED" in self._ticks(name):
+                return False
+            if [each.status.value for each in self._states(name)] == ["STOPPED"]:
+                return True
+            stop(name)
+            return False
+
+        self.wait(f"{name} to be off", look)
+
+    def _states(self, name: str) -> list[Any]:
+        return [each for each in self.instance.all_instigator_state() if each.name == name]
+
+    def _ticks(self, name: str) -> list[str]:
+        """The statuses of the ticks of a schedule or a sensor, newest first."""
+        return [
+            tick.status.value
+            for each in self._states(name)
             for tick in self.instance.get_ticks(each.instigator_origin_id, each.selector_id)
         ]
-        return any(tick.status.value == "SUCCESS" for tick in ticks)
 
     def logged(self, run_id: str) -> int:
         """The partitions that a run has materialized."""

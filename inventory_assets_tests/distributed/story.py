@@ -132,7 +132,7 @@ def _play(stage: Stage, running: Servers, names: Sequence[str], folder: Path) ->
     for machine in stage.network.machines.values():
         cluster.start_worker(machine)
     # Its runs would be among those that are lost.
-    cluster.stop_sensor(f"{SOURCE}_automation")
+    stage.turn_off(f"{SOURCE}_automation", cluster.stop_sensor)
     assert cluster.ended_run(cluster.materialize(f"{SOURCE}/shards")) == "SUCCESS"
     shard_keys = cluster.shard_keys(f"{SOURCE}/object_listing")
     before = source.stats()

@@ -95,12 +95,7 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
 def _require_start(
     context: dg.AssetExecutionContext, work: SourceContext, partition_keys: Sequence[str]
 ) -> None:
-    """Check what a run must comply with before it sends a request.
-
-    Args:
-        context: The context of the run.
-        work: The source.
-        partition_keys: The partitions that it lists.
+    """Check what a run must comply with before it lists its partitions.
 
     Raises:
         dagster.Failure: The folder of the results belongs to another source, or the run is expected
