@@ -132,7 +132,8 @@ def test_a_worker_without_credentials_fails_its_run_and_the_others_end(
     cluster.start_worker(deployment.second, slots=1)
     again = cluster.execute_again(failed)
     assert deployment.status_of(again) == "SUCCESS"
-    assert source.stats()[1] - before <= SHARDS // RUNS * NAMES + NAMES, "the others are not listed"
+    # Ranges are split while they are listed, so a few objects come twice; the others are not listed.
+    assert source.stats()[1] - before < SHARDS * NAMES / 2
     assert not [each for each in logs_of(deployment, again) if "the pool" in each]
     cluster.start_sensor(f"{SOURCE}_automation")
     cluster.wait(
