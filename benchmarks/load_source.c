@@ -27,6 +27,7 @@ enum { REQUEST_ROOM = 16384, EVENTS = 64 };
 struct connection {
     int socket;
     bool waiting, last, resets;         /* for the latency; then close; then reset */
+    bool counts;                        /* among the requests that wait */
     struct connection *before, *after;  /* among those that wait, in the order of their turn */
     int64_t due;                        /* nanoseconds */
     char *room, *rest;                  /* the answer that is being sent */
@@ -45,6 +46,7 @@ struct server {
     int64_t latency;
     double errors, resets;
     uint64_t requests, listed;
+    unsigned waiting, most_waiting;     /* requests that wait for the latency */
     int epoll, listener;
     struct connection *first, *last;
     struct room *rooms;
@@ -102,8 +104,8 @@ static struct answer listing(struct server *server, const struct query *query, c
 
 static struct answer tally(const struct server *server, char *room) {
     char *start = room + PROLOGUE_ROOM;
-    int length = sprintf(start, "%llu %llu\n", (unsigned long long)server->requests,
-                         (unsigned long long)server->listed);
+    int length = sprintf(start, "%llu %llu %u\n", (unsigned long long)server->requests,
+                         (unsigned long long)server->listed, server->most_waiting);
     return (struct answer){200, start, (size_t)length};
 }
 
@@ -162,6 +164,7 @@ static void unlink_waiting(struct server *server, struct connection *connection)
     *(connection->after ? &connection->after->before : &server->last) = connection->before;
     connection->before = connection->after = NULL;
     connection->waiting = false;
+    server->waiting -= connection->counts;
 }
 
 static void end(struct server *server, struct connection *connection) {
@@ -232,6 +235,10 @@ static bool answer(struct server *server, struct connection *connection) {
 
 static void wait_for_turn(struct server *server, struct connection *connection) {
     connection->waiting = true;
+    connection->counts = strncmp(connection->request, "GET /.tally ", 12) != 0;
+    server->waiting += connection->counts;
+    if (server->waiting > server->most_waiting)
+        server->most_waiting = server->waiting;
     connection->due = now() + server->latency;
     connection->before = server->last;
     *(server->last ? &server->last->after : &server->first) = connection;

@@ -130,11 +130,19 @@ class LoadSource:
 
     def stats(self) -> tuple[int, int]:
         """The requests answered so far, and the objects in their responses."""
+        requests, objects, _ = self._tally()
+        return requests, objects
+
+    def most_waiting(self) -> int:
+        """The most requests so far that waited for the latency at the same time."""
+        return self._tally()[2]
+
+    def _tally(self) -> tuple[int, int, int]:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", "/.tally")
-            requests, objects = connection.getresponse().read().split()
-        return int(requests), int(objects)
+            requests, objects, waiting = connection.getresponse().read().split()
+        return int(requests), int(objects), int(waiting)
 
     def wait(self) -> None:
         """Wait until the server ends, which by itself it never does."""

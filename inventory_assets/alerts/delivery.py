@@ -22,14 +22,21 @@ class NotDelivered(InventoryError):
         text: What happened.
         refused: The receivers that it was refused for, while it was accepted for the others; none
             if nobody has it.
+        refused_for_good: Those of them that are refused as often as they are tried.
         may_have_arrived: Whether it was sent, and its receiver did not answer.
     """
 
     def __init__(
-        self, text: str, refused: Sequence[str] = (), *, may_have_arrived: bool = False
+        self,
+        text: str,
+        refused: Sequence[str] = (),
+        refused_for_good: Sequence[str] = (),
+        *,
+        may_have_arrived: bool = False,
     ) -> None:
         super().__init__(text)
         self.refused = tuple(refused)
+        self.refused_for_good = tuple(refused_for_good)
         self.may_have_arrived = may_have_arrived
 
 

@@ -14,6 +14,9 @@ from inventory_assets.alerts.situation import Message
 
 Security = Literal["starttls", "tls", "none"]
 
+_PERMANENT = 500
+"""The first code that says that a command fails whenever it is repeated (RFC 5321, 4.2.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mail:
@@ -73,8 +76,11 @@ class Mail:
 
     def _refused(self, refused: Mapping[str, tuple[int, bytes]]) -> NotDelivered:
         named = ", ".join(f"{address} ({code})" for address, (code, _) in refused.items())
+        for_good = [each for each, (code, _) in refused.items() if code >= _PERMANENT]
         return NotDelivered(
-            f"{self.name}: {self.host} refused {named}", [*map(self._receiver, refused)]
+            f"{self.name}: {self.host} refused {named}",
+            [*map(self._receiver, refused)],
+            [*map(self._receiver, for_good)],
         )
 
     def _connected(self) -> "_Sending":

@@ -2,7 +2,8 @@
 
 The state is the cursor of a sensor. A message is told at least once to each receiver: what was not
 accepted stays in the state and is tried again at the next tick. What was sent and not answered may
-have arrived, so it is sent again later, and only a few times.
+have arrived, and what was refused for good will be refused again. Both are sent again later, and
+only a few times.
 """
 
 from collections import Counter
@@ -22,13 +23,14 @@ bounded. Many failed runs leave room for a held date."""
 
 
 SENT_AGAIN_AFTER_SECONDS = (600.0, 3_600.0)
-"""How long after a message that was not answered it is sent again. After the last time it counts as
-delivered: a receiver that is always slow would otherwise get it for ever."""
+"""How long after a message that was not answered, or was refused for good, it is sent again. After
+the last time it counts as delivered. Otherwise a slow receiver would get it for ever,
+and a server would be asked for ever about an address that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
-    """A message that was sent to a receiver who did not answer.
+class Attempts:
+    """The attempts to send a message to a receiver who did not answer, or refused it for good.
 
     Attributes:
         message: Says which: its state, and what is told.
@@ -54,25 +56,25 @@ class Followed:
         situation: The situation as it was last seen; its text is about its end, if it has ended.
         is_open: Whether it has not ended.
         known: The fingerprints that were told, by the names of receivers.
-        unanswered: The messages that were not answered, by the names of receivers.
+        attempts: The messages that are sent again a few times, by the names of receivers.
     """
 
     situation: Situation
     is_open: bool = True
     known: Mapping[str, str] = field(default_factory=dict)
-    unanswered: Mapping[str, Unanswered] = field(default_factory=dict)
+    attempts: Mapping[str, Attempts] = field(default_factory=dict)
 
     def due(self, receiver: str, now: float) -> State | None:
         """What a receiver is to be told at a Unix time; None for nothing."""
         state = self._state(receiver)
-        waiting = self.unanswered.get(receiver)
+        waiting = self.attempts.get(receiver)
         if state is None or waiting is None or waiting.message != self._message(state):
             return state
         return state if now >= waiting.again_at else None
 
     def _state(self, receiver: str) -> State | None:
-        # Who may know of it by a message that was not answered is told of its end, too.
-        is_known = receiver in self.known or receiver in self.unanswered
+        # Who may know of it by a message that counts as delivered later is told of its end, too.
+        is_known = receiver in self.known or receiver in self.attempts
         if not self.is_open:
             return State.RESOLVED if is_known else None
         if self._may_think_it_ended(receiver):
@@ -82,7 +84,7 @@ class Followed:
         return State.CHANGED if receiver in self.known else State.OPEN
 
     def _may_think_it_ended(self, receiver: str) -> bool:
-        waiting = self.unanswered.get(receiver)
+        waiting = self.attempts.get(receiver)
         return waiting is not None and waiting.message == State.RESOLVED
 
     def _message(self, state: State) -> str:
@@ -93,19 +95,19 @@ class Followed:
         """The same after a delivery."""
         others = _without(self.known, receiver)
         known = {**others, receiver: self.situation.mark} if self.is_open else others
-        return replace(self, known=known, unanswered=_without(self.unanswered, receiver))
+        return replace(self, known=known, attempts=_without(self.attempts, receiver))
 
-    def after_silence(self, receiver: str, now: float) -> "Followed":
-        """The same after a message that was not answered."""
+    def after_attempt(self, receiver: str, now: float) -> "Followed":
+        """The same after a message that was not answered, or was refused for good."""
         state = self._state(receiver)
         if state is None:
             return self
-        message, before = self._message(state), self.unanswered.get(receiver)
+        message, before = self._message(state), self.attempts.get(receiver)
         times = before.times + 1 if before and before.message == message else 1
         if times > len(SENT_AGAIN_AFTER_SECONDS):
             return self.after(receiver)
-        waiting = {**self.unanswered, receiver: Unanswered(message, times, now)}
-        return replace(self, unanswered=waiting)
+        waiting = {**self.attempts, receiver: Attempts(message, times, now)}
+        return replace(self, attempts=waiting)
 
 
 def _without(names: Mapping[str, _V], name: str) -> dict[str, _V]:
@@ -174,9 +176,9 @@ class Outbox:
         kept = {}
         for key, each in found.items():
             known = {name: mark for name, mark in each.known.items() if name in receivers}
-            waiting = {name: sent for name, sent in each.unanswered.items() if name in receivers}
+            waiting = {name: sent for name, sent in each.attempts.items() if name in receivers}
             if each.is_open or known or waiting:
-                kept[key] = replace(each, known=known, unanswered=waiting)
+                kept[key] = replace(each, known=known, attempts=waiting)
         return Outbox(kept, left_out)
 
     def pending(self, receivers: Sequence[str], now: float) -> Iterator[Due]:
@@ -192,9 +194,12 @@ class Outbox:
         after = self.followed[due.key].after(due.receiver)
         return replace(self, followed={**self.followed, due.key: after})
 
-    def unanswered(self, due: Due, now: float) -> "Outbox":
-        """The state after a message that was sent and not answered; it goes behind all others."""
-        after = self.followed[due.key].after_silence(due.receiver, now)
+    def attempted(self, due: Due, now: float) -> "Outbox":
+        """The state after a message that was not answered, or was refused for good.
+
+        It goes behind all others.
+        """
+        after = self.followed[due.key].after_attempt(due.receiver, now)
         return replace(self, followed={**_without(self.followed, due.key), due.key: after})
 
     def refused(self, due: Due) -> "Outbox":

@@ -144,8 +144,8 @@ def _after(outbox: Outbox, dues: Sequence[Due], problem: NotDelivered | None, no
     for due in dues:
         if problem is None or (problem.refused and due.receiver not in problem.refused):
             outbox = outbox.delivered(due)
-        elif problem.may_have_arrived:
-            outbox = outbox.unanswered(due, now)
+        elif problem.may_have_arrived or due.receiver in problem.refused_for_good:
+            outbox = outbox.attempted(due, now)
         else:
             outbox = outbox.refused(due)
     return outbox
@@ -154,6 +154,8 @@ def _after(outbox: Outbox, dues: Sequence[Due], problem: NotDelivered | None, no
 def _described(problem: NotDelivered) -> str:
     if problem.may_have_arrived:
         return f"not answered, so it may have arrived; it is sent again later: {problem}"
+    if problem.refused_for_good:
+        return f"refused, and sent again later, a few times where the code is 5xx: {problem}"
     return f"not sent, and tried again: {problem}"
 
 

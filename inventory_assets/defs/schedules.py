@@ -11,6 +11,7 @@ from inventory_assets.defs.gc_job import collection_op_name
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.partitioned_asset import SHARDS_TAG
 from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
+from inventory_assets.defs.source.planned_shards import LAST_PLANNED_TAG
 from inventory_assets.defs.source.pools import pool_mistake
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.run_plan import (
@@ -60,7 +61,7 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
         for number, part in enumerate(parts, start=1):
             tags = assets.partitions.range_tags(day, part)
             if number == 1:
-                tags[FIND_SHARDS_TAG] = "true"
+                tags |= {FIND_SHARDS_TAG: "true", LAST_PLANNED_TAG: shard_keys[-1]}
             if len(parts) == 1:
                 yield dg.RunRequest(run_key=day.isoformat(), tags=tags)
                 continue

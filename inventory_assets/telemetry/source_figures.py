@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 
 from inventory_assets.inventory.gate.held_date import held_dates
+from inventory_assets.inventory.gate.unfinished_release import unfinished_releases
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest_as_of
 from inventory_assets.inventory.storage.layout import Layout
@@ -44,7 +45,7 @@ class SourceRecords:
     Attributes:
         newest: The newest published manifest; None without one.
         baseline: The manifest that it was compared with; None without one, or if it is gone.
-        held: The dates that are held.
+        held: The dates that are held, or whose release is not published yet.
     """
 
     newest: Manifest | None
@@ -62,8 +63,9 @@ def read_records(store: Store, layout: Layout) -> SourceRecords:
     newest = newest_manifest(store, layout, before=date.max)
     found = newest.baseline if newest else None
     baseline = read_manifest_as_of(store, layout, found.day, found.identity) if found else None
-    held = tuple(each.day for each in held_dates(store, layout))
-    return SourceRecords(newest, baseline, held)
+    held = [each.day for each in held_dates(store, layout)]
+    released = [each.manifest.day for each in unfinished_releases(store, layout)]
+    return SourceRecords(newest, baseline, sorted({*held, *released}))
 
 
 def source_figures(source: str, bucket: str, records: SourceRecords | None) -> list[Figure]:

@@ -150,7 +150,7 @@ def told_at(outbox: Outbox, now: float) -> list[str]:
 def silent(outbox: Outbox, now: float) -> Outbox:
     """The state after what is pending was sent and not answered."""
     for due in list(outbox.pending(["mail"], now)):
-        outbox = outbox.unanswered(due, now)
+        outbox = outbox.attempted(due, now)
     return OUTBOX.validate_json(OUTBOX.dump_json(outbox))
 
 

@@ -76,6 +76,12 @@ def make(
         yield make
 
 
+def email_to(addresses: tuple[str, ...], port: int) -> Email:
+    return Email(
+        host="127.0.0.1", port=port, security="none", sender="inventory@example.com", to=addresses
+    )
+
+
 def told(message: dict[str, Any]) -> tuple[str, str, str]:
     return message["kind"], message["state"], message["date"]
 
@@ -343,19 +349,41 @@ def test_a_receiver_that_never_answers_gets_a_message_three_times_within_hours(
     assert [told(each) for each in watch.tick()] == [("held_date", "resolved", DAY)]
 
 
+@pytest.mark.parametrize("others", [(), ("ops@example.com",)])
+def test_an_address_that_does_not_exist_is_tried_three_times_within_hours(
+    make: Callable[..., tuple[World, Watch]],
+    monkeypatch: pytest.MonkeyPatch,
+    others: tuple[str, ...],
+) -> None:
+    gone = "gone@example.com"
+    with SmtpServer(refused={gone: f"550 {SECRET}"}) as mails:
+        world, watch = make(alerts=Alerts(email=email_to((*others, gone), mails.port)))
+        list_badly(world)
+        world.run("inventory_manifest", DAY)
+        start, counts = time.time(), []
+        for minutes in (0, 1, 9, 11, 12, 60, 72, 73, 600):
+            monkeypatch.setattr(time, "time", lambda at=start + 60 * minutes: at)
+            mails.asked.clear()
+            watch.tick()
+            counts.append(len(mails.asked) - len(others) * (minutes == 0))
+            if counts[-1]:
+                assert "email: 127.0.0.1 refused gone@example.com (550)" in watch.outcome
+                assert "sent again later, a few times where the code is 5xx" in watch.outcome
+                assert SECRET not in watch.outcome
+        assert counts == [1, 0, 0, 1, 0, 0, 1, 0, 0]
+        assert [each.to for each in mails.received] == [others] * len(others)
+        assert release(world).success
+        mails.refused.clear()
+        watch.tick()
+        assert mails.received[-1].to == (*others, gone), "what is new is told"
+
+
 def test_a_mail_that_one_address_refuses_is_sent_to_that_one_again_and_to_no_other(
     make: Callable[..., tuple[World, Watch]],
 ) -> None:
     addresses = ("ops@example.com", "ada@example.com")
     with SmtpServer(refused={"ada@example.com": f"450 {SECRET}"}) as mails:
-        email = Email(
-            host="127.0.0.1",
-            port=mails.port,
-            security="none",
-            sender="inventory@example.com",
-            to=addresses,
-        )
-        world, watch = make(alerts=Alerts(email=email))
+        world, watch = make(alerts=Alerts(email=email_to(addresses, mails.port)))
         list_badly(world)
         world.run("inventory_manifest", DAY)
         for _ in range(2):

@@ -1,5 +1,7 @@
 """Runs that have ended for Dagster while their process goes on, and the runs that repeat them."""
 
+import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import RunEnded, StoreError
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshots
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.parallel_reads import READS_AT_ONCE
 from inventory_assets_tests.assets.world import (
     Buckets,
     Outcome,
@@ -125,6 +128,34 @@ def test_a_repetition_of_a_complete_run_lists_nothing(world: World, buckets: Buc
     again = repeated(world, first, FROM_FAILURE)
     assert again.success
     assert buckets.listed == []
+    assert data_versions(again) == data_versions(first)
+
+
+def test_what_was_listed_before_is_read_ten_records_at_a_time(
+    world: World, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buckets.keys["memory"] |= {f"s{number:02}/1" for number in range(30)}
+    world.discover()
+    first = world.list_all()
+    at_once, most, lock = 0, 0, threading.Lock()
+    read = LocalStore.read
+
+    def read_slowly(store: LocalStore, key: str) -> bytes | None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.01)
+        with lock:
+            at_once -= 1
+        return read(store, key)
+
+    monkeypatch.setattr(LocalStore, "read", read_slowly)
+    again = repeated(world, first, FROM_FAILURE)
+    assert again.success
+    assert 1 < most <= READS_AT_ONCE
+    in_order = [world.key(key) for key in world.shard_keys]
+    assert list(materializations(again)) == in_order
     assert data_versions(again) == data_versions(first)
 
 

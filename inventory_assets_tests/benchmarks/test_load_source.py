@@ -4,6 +4,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
@@ -265,6 +266,15 @@ def test_requests_and_objects_told_are_counted() -> None:
         pages_of(source)
         pages_of(source, delimiter="/")
         assert source.stats() == (COUNT // 1000 + 2, COUNT)
+
+
+def test_the_most_requests_that_waited_at_once_are_counted() -> None:
+    with LoadSource(latency=300) as source, ThreadPoolExecutor(7) as pool:
+        assert source.most_waiting() == 0
+        target = f"/{source.bucket}?list-type=2&max-keys=1"
+        for many in (5, 7, 2):
+            assert [*pool.map(lambda _: answer_of(source, target)[0], range(many))] == [200] * many
+        assert source.most_waiting() == 7
 
 
 def test_errors_come_as_often_as_asked_for() -> None:

@@ -15,7 +15,7 @@ import psutil
 
 from inventory_assets_tests.distributed.machines import Machine
 from inventory_assets_tests.external_servers import free_ports
-from inventory_assets_tests.ui.dagster_client import LOCATION, DagsterClient
+from inventory_assets_tests.ui.dagster_client import LOCATION, REPOSITORY, DagsterClient
 from inventory_assets_tests.ui.running_dagster import tool
 
 PROJECT = Path(__file__).parents[2]
@@ -25,6 +25,26 @@ SLOTS = 2
 
 _STOP_SECONDS = 30.0
 _LOG_TAIL = 3000
+_START_SCHEDULE = """
+mutation StartSchedule($schedule: ScheduleSelector!) {
+  startSchedule(scheduleSelector: $schedule) {
+    __typename
+    ... on ScheduleStateResult { scheduleState { id } }
+    ... on PythonError { message }
+  }
+}"""
+_STOP_SCHEDULE = """
+mutation StopSchedule($id: String!) {
+  stopRunningSchedule(id: $id) { __typename ... on PythonError { message } }
+}"""
+_EXECUTE_AGAIN = """
+mutation ExecuteAgain($params: ReexecutionParams!) {
+  launchPipelineReexecution(reexecutionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}"""
 _RELOAD = """
 mutation Reload($name: String!) {
   reloadRepositoryLocation(repositoryLocationName: $name) { __typename }
@@ -39,6 +59,10 @@ class Cluster(DagsterClient):
         environment: The variables of `environment.example`, and credentials.
         settings: Texts of the profile's `dagster.yaml`, and what stands there instead.
         configuration: The text of `inventory.toml`.
+
+    Attributes:
+        folder: See above.
+        configuration: See above.
     """
 
     def __init__(
@@ -51,24 +75,41 @@ class Cluster(DagsterClient):
         super().__init__(free_ports(1)[0])
         self.folder = folder
         self._settings = settings
-        self._configuration = configuration
+        self.configuration = configuration
         self._variables = {**_clean_environment(), **environment}
+        self._schedules: dict[str, str] = {}
         self._home(folder)
         self.daemon = self._start_daemon()
         self.process = self._start_web_server()
 
-    def start_worker(self, machine: Machine) -> None:
-        """Start a worker on another machine, which has its own files and shares no folder."""
-        self._home(machine.folder)
+    def start_worker(
+        self,
+        machine: Machine,
+        *,
+        slots: int = SLOTS,
+        variables: Mapping[str, str | None] = MappingProxyType({}),
+        configuration: str | None = None,
+    ) -> None:
+        """Start a worker on another machine, which has its own files and shares no folder.
+
+        Args:
+            machine: The machine.
+            slots: The runs that it executes at once.
+            variables: What its environment has in place of the others' variables; None for nothing.
+            configuration: Its `inventory.toml`, in place of the others'.
+        """
+        self._home(machine.folder, configuration)
+        environment = {
+            **self._variables,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DAGSTER_HOME": str(machine.folder),
+            "INVENTORY_CONFIG": str(machine.folder / "inventory.toml"),
+            **variables,
+        }
         machine.start(
             "worker",
-            [str(PROFILE / "worker"), "--concurrency", str(SLOTS), "-n", f"worker@{machine.name}"],
-            {
-                **self._variables,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "DAGSTER_HOME": str(machine.folder),
-                "INVENTORY_CONFIG": str(machine.folder / "inventory.toml"),
-            },
+            [str(PROFILE / "worker"), "--concurrency", str(slots), "-n", f"worker@{machine.name}"],
+            {name: value for name, value in environment.items() if value is not None},
         )
 
     def launch(self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
@@ -85,6 +126,29 @@ class Cluster(DagsterClient):
             return None
 
         return self.wait(f"{keys} to be launched", look)
+
+    def start_schedule(self, name: str) -> None:
+        """Turn a schedule on; its next tick comes at the next time of its cron expression."""
+        started = self.ask(_START_SCHEDULE, schedule={**REPOSITORY, "scheduleName": name})
+        self._schedules[name] = started["scheduleState"]["id"]
+
+    def stop_schedule(self, name: str) -> None:
+        """Turn a schedule off that was turned on here."""
+        stopped = self.ask(_STOP_SCHEDULE, id=self._schedules[name])
+        assert stopped["__typename"] == "ScheduleStateResult", stopped
+
+    def execute_again(self, run_id: str) -> str:
+        """Execute a run again from its failure; the id of the new run."""
+        params = {"parentRunId": run_id, "strategy": "FROM_FAILURE"}
+        launched = self.ask(_EXECUTE_AGAIN, params=params)
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def set_pool_limit(self, pool: str, limit: int) -> None:
+        """Set the limit of a pool, with the command that messages name."""
+        command = [tool("dagster"), "instance", "concurrency", "set", pool, str(limit)]
+        environment = {**self._variables, "DAGSTER_HOME": str(self.folder)}
+        subprocess.run(command, cwd=self.folder, env=environment, check=True, capture_output=True)
 
     def restart_servers(self) -> None:
         """Kill the daemon and the web server, and start both again."""
@@ -108,14 +172,14 @@ class Cluster(DagsterClient):
     def daemon_log(self) -> str:
         return (self.folder / "daemon.log").read_text(errors="replace")
 
-    def _home(self, folder: Path) -> None:
+    def _home(self, folder: Path, configuration: str | None = None) -> None:
         text = (PROFILE / "dagster.yaml").read_text()
         for old, new in self._settings.items():
             assert text.count(old) == 1, f"deploy/celery/dagster.yaml has {old!r} not once"
             text = text.replace(old, new)
         (folder / "dagster.yaml").write_text(text)
         shutil.copy(PROFILE / "workspace.yaml", folder)
-        (folder / "inventory.toml").write_text(self._configuration)
+        (folder / "inventory.toml").write_text(configuration or self.configuration)
 
     def _start_daemon(self) -> "subprocess.Popen[bytes]":
         return self._start("daemon", [tool("dagster-daemon"), "run"])

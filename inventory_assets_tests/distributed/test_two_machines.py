@@ -12,13 +12,14 @@ from inventory_assets.defs.worker_silence import RESPONSE_SECONDS
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.runs.shard_run import SHARD_RUN
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
+from inventory_assets_tests.distributed.stage import CUT_OFF_SECONDS, Lost
 from inventory_assets_tests.distributed.story import (
-    CUT_OFF_SECONDS,
+    CONCURRENCY,
     OBJECTS,
     POLL_SECONDS,
+    RUNS,
     SHARDS,
     SILENCE_SECONDS,
-    Lost,
     Story,
 )
 from inventory_assets_tests.distributed.truth import keys_of, listed
@@ -136,6 +137,39 @@ def test_every_shard_is_materialized_by_the_run_that_counts(story: Story) -> Non
     assert set(newest) == {f"{story.day}|{key}" for key in story.shard_keys}
     succeeded = {story.group(root)[-1].run_id for root in story.range_runs}
     assert {run_id for _, run_id in newest.values()} == succeeded
+
+
+def test_the_runs_are_those_that_the_schedule_requested(story: Story) -> None:
+    """Each lists neighbouring shards, and together they list all of them once."""
+    parts = [partitions_of(story, run_id) for run_id in story.range_runs]
+    assert [key for part in parts for key in part] == list(story.shard_keys)
+    assert len(parts) == RUNS
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def partitions_of(story: Story, run_id: str) -> list[str]:
+    """The shards of a run, as Dagster derives them."""
+    run = story.instance.get_run_by_id(run_id)
+    assert run is not None
+    tags = [f"dagster/asset_partition_range_{name}" for name in ("start", "end")]
+    first, last = (story.shard_keys.index(run.tags[tag].partition("|")[2]) for tag in tags)
+    return list(story.shard_keys[first : last + 1])
+
+
+def test_all_runs_together_have_no_more_requests_in_flight_than_allowed(story: Story) -> None:
+    """A machine that comes back may send some until its runs ask whether they have ended."""
+    print(
+        f"\nrequests in flight: {story.cut_off.most_requests} of {CONCURRENCY} at most, and "
+        f"{story.most_requests} once the machine that was cut off was back"
+    )
+    assert CONCURRENCY // 2 < story.cut_off.most_requests <= CONCURRENCY
+    assert story.most_requests <= 2 * CONCURRENCY
+
+
+def test_no_pool_is_missing(story: Story) -> None:
+    for run_id in story.range_runs:
+        logs = [entry.user_message for entry in story.instance.all_logs(run_id)]
+        assert not [each for each in logs if "the pool" in each]
 
 
 def test_complete_shards_are_not_listed_again(story: Story) -> None:

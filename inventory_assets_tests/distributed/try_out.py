@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inventory_assets_tests.databases import missing_programs
 from inventory_assets_tests.distributed.machines import ProcessTrees
-from inventory_assets_tests.distributed.story import SOURCE, servers
+from inventory_assets_tests.distributed.servers import SOURCE, servers
 from inventory_assets_tests.distributed.truth import names
 
 SHARDS = 20

@@ -36,6 +36,7 @@ class SmtpServer(Served):
     Attributes:
         port: Where it listens.
         received: The mails.
+        asked: The addresses of all RCPT commands.
         refuses: Answers to commands, by their first word, instead of accepting them.
         refused: Answers for receivers, by their address, instead of accepting them.
 
@@ -55,6 +56,7 @@ class SmtpServer(Served):
         silent_after_data: bool = False,
     ) -> None:
         self.received: list[Received] = []
+        self.asked: list[str] = []
         self.refuses = refuses or {}
         self.refused = refused or {}
         self.silent_after_data = silent_after_data
@@ -139,6 +141,7 @@ class _Session:
 
     def _rcpt(self, rest: str) -> None:
         address = _address(rest)
+        self._fake.asked.append(address)
         if address in self._fake.refused:
             self._say(self._fake.refused[address])
             return

@@ -5,7 +5,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -32,6 +32,14 @@ from inventory_assets.telemetry.source_figures import (
     source_figures,
 )
 from inventory_assets_tests.fakes.otlp_receiver import HttpReceiver
+from inventory_assets_tests.inventory.gate.gated_dates import (
+    die,
+    failing,
+    interrupted,
+    materialize,
+    release,
+)
+from inventory_assets_tests.inventory.histories import Killed
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.telemetry.observed_listing import set_environment
 from inventory_assets_tests.telemetry.published_source import publish_two_days
@@ -102,6 +110,18 @@ def test_held_dates_are_counted(home: Path) -> None:
     records = read_records(store, LAYOUT)
     figures = {each.name: each.value for each in source_figures("source", "bucket", records)}
     assert figures["inventory.held_dates"] == 1
+
+
+@pytest.mark.parametrize("writes", range(7))
+def test_a_released_date_is_held_until_its_publication_is_complete(home: Path, writes: int) -> None:
+    """Wherever the process of the release is killed: its last file of the date is the fifth."""
+    store, day = LocalStore(home / "store"), DAY + timedelta(days=2)
+    assert materialize(store, "abcd", day, failing).is_held
+    with suppress(Killed):
+        release(interrupted(store, writes, die), day)
+    figures = source_figures("source", "bucket", read_records(store, LAYOUT))
+    held = next(each.value for each in figures if each.name == "inventory.held_dates")
+    assert held == (writes < 5)
 
 
 def test_a_source_that_cannot_be_read_is_a_figure_and_a_message(

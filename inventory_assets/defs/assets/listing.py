@@ -21,6 +21,7 @@ from inventory_assets.defs.source.partition_steps import (
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
+from inventory_assets.defs.source.planned_shards import with_shards_since_plan
 from inventory_assets.defs.source.pools import pool_mistake
 from inventory_assets.defs.source.repeated_run import listed_before
 from inventory_assets.defs.source.request_share import request_share
@@ -73,11 +74,13 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         work = assets.bind_run(context)
         try:
             with logged_to_run(context.log), run_telemetry(context, work) as telemetry:
-                before = dict(listed_before(context, work, partitions_of(context)))
-                _require_start(context, work, before)
+                wanted = with_shards_since_plan(context, work, partitions_of(context))
+                before = listed_before(context, work, wanted)
+                missing = [each for each in wanted if each not in before]
+                _require_start(context, work, missing)
                 with request_share(context, work) as keep_within_share:
                     work, discovery = _list(
-                        context, work, key, telemetry, keep_within_share, before
+                        context, work, key, telemetry, keep_within_share, missing, before
                     )
         except RunEnded as error:
             raise ExpectedFailure(str(error)) from None
@@ -90,14 +93,9 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _require_start(
-    context: dg.AssetExecutionContext, work: SourceContext, before: Mapping[str, Snapshot]
+    context: dg.AssetExecutionContext, work: SourceContext, partition_keys: Sequence[str]
 ) -> None:
-    """Check what a run must comply with before it sends a request.
-
-    Args:
-        context: The context of the run.
-        work: The source.
-        before: What the run does not list, as an earlier run has listed it.
+    """Check what a run must comply with before it lists its partitions.
 
     Raises:
         dagster.Failure: The folder of the results belongs to another source, or the run is expected
@@ -107,8 +105,7 @@ def _require_start(
         require_source(work.store, work.layout, work.source_record)
     except InventoryError as error:
         raise ExpectedFailure(str(error)) from None
-    missing = [each for each in partitions_of(context) if each not in before]
-    _require_budget(work, missing, is_part_of_date=RUN_OF_DATE_TAG in context.run.tags)
+    _require_budget(work, partition_keys, is_part_of_date=RUN_OF_DATE_TAG in context.run.tags)
     if mistake := pool_mistake(context.instance, work.source):
         context.log.warning(mistake)
 
@@ -119,9 +116,10 @@ def _list(
     key: dg.AssetKey,
     telemetry: ListingTelemetry,
     keep_within_share: Callable[[PageSource], None],
+    partition_keys: Sequence[str],
     before: Mapping[str, Snapshot],
 ) -> tuple[SourceContext, Discovery | None]:
-    """List all partitions of the run but those before; a failed one does not affect the others.
+    """List the partitions that were not listed before; a failed one does not affect the others.
 
     Returns:
         The source with the shards that were found, and the discovery, if there was one.
@@ -130,14 +128,12 @@ def _list(
         RunEnded: The run has ended for Dagster.
     """
     failures: dict[str, Exception] = {}
-    partition_keys = partitions_of(context)
     done = len(before)
     if before:
         context.log.info(
-            f"{done:,} of {len(partition_keys):,} partitions were listed by the run that this one "
-            "repeats, and are not listed again"
+            f"{done:,} of {done + len(partition_keys):,} partitions were listed by the run that "
+            "this one repeats, and are not listed again"
         )
-        partition_keys = [each for each in partition_keys if each not in before]
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)
@@ -273,7 +269,7 @@ def _with_new_shards(
         context.log.warning(f"the remainder covers prefixes without a shard: {found.excess}")
     if found.added:
         context.log.info(f"{len(found.added):,} shard(s) were added: {', '.join(found.added)}")
-    days = sorted({work.assets.partitions.split(each)[0] for each in partition_keys})
+    days = sorted({work.assets.partitions.split(each)[0] for each in partitions_of(context)})
     new = [str(work.assets.partitions.key(day, each)) for day in days for each in found.added]
     known = dict.fromkeys([*work.shard_keys, *found.added])
     return replace(work, shard_keys=tuple(known)), [*partition_keys, *new], found.discovery

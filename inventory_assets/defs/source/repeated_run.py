@@ -4,15 +4,16 @@ Dagster executes a run again by itself (`run_retries` in `dagster.yaml`) or beca
 for *Re-execute from failure*. The shards that were complete by then stay as they are.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import dagster as dg
 
 from inventory_assets.defs.source.context import SourceContext
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
+from inventory_assets.inventory.storage.parallel_reads import read_each
 
 _FROM_FAILURE_TAG = "dagster/is_resume_retry"
 """The tag of runs that execute again only what failed; other repetitions list everything again."""
@@ -23,28 +24,32 @@ _ROOT_TAG = "dagster/root_run_id"
 
 def listed_before(
     context: dg.AssetExecutionContext, work: SourceContext, partition_keys: Sequence[str]
-) -> Iterator[tuple[str, Snapshot]]:
+) -> dict[str, Snapshot]:
     """The partitions that were listed since the first of the repeated runs was requested.
 
-    Yields:
-        The partition keys with the snapshots, which are published.
+    Returns:
+        Their published snapshots, in the order of the partition keys.
     """
     since = _first_requested_at(context)
     if since is None:
-        return
-    known = work.known_prefixes()
-    for partition_key in partition_keys:
-        day, shard_key = work.assets.partitions.split(partition_key)
-        with suppress(InventoryError):  # the listing reports it
-            shard = work.shard(shard_key, known)
-            found = read_snapshot(work.store, work.layout, day, shard.prefix)
-            is_same_listing = (
-                found is not None
-                and found.shard == shard
-                and (found.versions is not None) is work.source.versions
-            )
-            if found is not None and is_same_listing and found.started_at >= since:
-                yield partition_key, found
+        return {}
+    found = read_each(partial(_listed_since, work, since, work.known_prefixes()), partition_keys)
+    return {key: each for key, each in zip(partition_keys, found, strict=True) if each is not None}
+
+
+def _listed_since(
+    work: SourceContext, since: datetime, known: Sequence[str], partition_key: str
+) -> Snapshot | None:
+    """The snapshot of a partition, if it was listed since then, and as it would be now."""
+    day, shard_key = work.assets.partitions.split(partition_key)
+    try:
+        shard = work.shard(shard_key, known)
+        found = read_snapshot(work.store, work.layout, day, shard.prefix)
+    except InventoryError:  # the listing reports it
+        return None
+    if found is None or found.shard != shard or found.started_at < since:
+        return None
+    return found if (found.versions is not None) is work.source.versions else None
 
 
 def _first_requested_at(context: dg.AssetExecutionContext) -> datetime | None:

@@ -37,7 +37,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 )
 from inventory_assets.inventory.parts.drafts import Drafts, is_in_use, remove_old
 from inventory_assets.inventory.parts.part import Part, part_exists
-from inventory_assets.inventory.storage.commit import publish
+from inventory_assets.inventory.storage.commit import publish_new
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.request_stats import RequestStats
@@ -224,7 +224,7 @@ class CheckpointLog:
 
     def _write(self, record: Checkpoint) -> None:
         name = f"{self._name}.{self._run_id}-{self._written:06}.json"
-        publish(self._store, CHECKPOINT.file(f"{self._folder}/{name}", record))
+        publish_new(self._store, CHECKPOINT.file(f"{self._folder}/{name}", record))
         self._written += 1
         self._records.append(name)
         self._observer.checkpoint_written()

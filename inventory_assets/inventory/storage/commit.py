@@ -10,7 +10,7 @@ from typing import Self
 
 from inventory_assets.inventory.errors import ConflictError, superseded
 from inventory_assets.inventory.storage.record_format import require_known_format
-from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.store import NO_ETAG, Store
 from inventory_assets.inventory.storage.tombstones import clear_tombstones
 
 
@@ -41,6 +41,11 @@ def publish(store: Store, record: RecordFile) -> None:
         OtherFormat: The existing one has a format that this version does not read.
     """
     _require_replaceable(store, record)
+    publish_new(store, record)
+
+
+def publish_new(store: Store, record: RecordFile) -> None:
+    """Publish a record whose key no other run can have chosen, so that nothing is there."""
     clear_tombstones(store, record.data_files)
     store.publish(record.key, record.data)
 
@@ -72,7 +77,8 @@ def commit(
     """
     if expected_etag is None:
         expected_etag = store.etag(record.key)
-    _require_replaceable(store, record)
+    if expected_etag != NO_ETAG:  # else what came meanwhile is a conflict, whatever its format
+        _require_replaceable(store, record)
     clear_tombstones(store, record.data_files)
     verify()
     head = Commit.begin(store, record.key, record.data, expected_etag)
