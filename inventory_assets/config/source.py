@@ -42,6 +42,8 @@ class Shards(_Table):
     """A prefix with more objects in the last manifest is split one level further."""
     retire_after_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     """A shard that was empty for so many days is no partition any more; 0 keeps all shards."""
+    shared: bool = False
+    """Whether all runs that list a shard list it together; see docs/shared-listings.md."""
 
 
 class Exports(_Table):
@@ -285,6 +287,19 @@ class SourceTable(_Table):
             )
         return exports
 
+    @field_validator("shards")
+    @classmethod
+    def _shared_shards_are_listed_in_byte_order(
+        cls, shards: Shards, info: ValidationInfo
+    ) -> Shards:
+        if shards.shared and info.data.get("key_order") == "directory":
+            raise ValueError(
+                'found shared = true with key_order = "directory", expected a store that lists in '
+                "byte order, as runs cannot divide the keys of another; remove shared, or key_order"
+                " if the store lists in byte order"
+            )
+        return shards
+
     @field_validator("schedule")
     @classmethod
     def _partitions_are_few(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
@@ -340,6 +355,11 @@ class Source(SourceTable):
     def folder_name(self) -> str:
         """The name of its folder in the store, below that of its bucket."""
         return self.folder or self.name
+
+    @property
+    def has_several_runs(self) -> bool:
+        """Whether several runs may list it at the same time, on purpose."""
+        return self.schedule.runs > 1 or self.shards.shared
 
     @property
     def growth_holds(self) -> bool:

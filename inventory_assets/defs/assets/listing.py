@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
@@ -22,7 +22,7 @@ from inventory_assets.defs.source.partition_steps import (
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
 from inventory_assets.defs.source.pools import pool_mistake
-from inventory_assets.defs.source.repeated_run import listed_before
+from inventory_assets.defs.source.repeated_run import listed_before, requested_at
 from inventory_assets.defs.source.request_share import request_share
 from inventory_assets.defs.source.run_checks import shard_run_metadata
 from inventory_assets.defs.source.run_log import logged_to_run
@@ -37,6 +37,8 @@ from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.runs.shard_run import OnRun, ShardRun
+from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS
+from inventory_assets.inventory.shared_shards.shared_shard_lister import SharedShardLister
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.prefix_discovery import Discovery
@@ -148,7 +150,10 @@ def _list(
 
     for partition_key, snapshot in before.items():
         _log_listing(context, work, key, partition_key, snapshot, None)
-    with closing(_list_all(work, partition_keys, telemetry, note_run, keep_within_share)) as listed:
+    since = requested_at(context) if work.source.shards.shared else None
+    with closing(
+        _list_all(work, partition_keys, telemetry, note_run, keep_within_share, since)
+    ) as listed:
         for partition_key, result in listed:
             if isinstance(result, RunEnded):
                 raise result
@@ -285,8 +290,12 @@ def _list_all(
     telemetry: ListingTelemetry,
     on_run: OnRun,
     keep_within_share: Callable[[PageSource], None],
+    since: datetime | None,
 ) -> Generator[tuple[str, Snapshot | Exception], None, None]:
     """List the partitions in parallel, under one limit of requests.
+
+    If the source shares its shards, list them together with other runs: `since` is then the time
+    from which on a listing counts as that of this run.
 
     No thread outlives the iteration: an interruption ends the requests under way. The progress of
     all of them is logged every few seconds. `on_run` receives the run record of each shard, and
@@ -307,16 +316,31 @@ def _list_all(
     telemetry.watch(lambda: lister.in_flight)
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)
-    shard_lister = ShardLister(
-        lister,
-        work.store,
-        work.layout,
-        work.key_order(),
-        work.now,
-        telemetry.reported(meter.on_event),
-        observer=telemetry.listing,
-        on_run=on_run,
-    )
+    shard_lister: ShardLister | SharedShardLister
+    report = telemetry.reported(meter.on_event)
+    place, key_order = (work.store, work.layout), work.key_order()
+    if since is None:
+        shard_lister = ShardLister(
+            lister,
+            *place,
+            key_order,
+            work.now,
+            report,
+            observer=telemetry.listing,
+            on_run=on_run,
+        )
+    else:
+        shard_lister = SharedShardLister(
+            lister,
+            *place,
+            since,
+            key_order,
+            work.now,
+            report,
+            observer=telemetry.listing,
+            on_run=on_run,
+            lease_seconds=LEASE_SECONDS,
+        )
     try:
         with reported_every(meter, _log_progress, PROGRESS_INTERVAL_SECONDS):
             for each, result in shard_lister.list_shards(list(requests)):

@@ -23,6 +23,7 @@ class ListingGoal(Protocol[ResultT_co]):
     Attributes:
         places: Where the records lie.
         remedy: What to do instead if the listing cannot be shared.
+        advice: What to do if another listing is there.
     """
 
     @property
@@ -30,6 +31,9 @@ class ListingGoal(Protocol[ResultT_co]):
 
     @property
     def remedy(self) -> str: ...
+
+    @property
+    def advice(self) -> str: ...
 
     def prepare(self) -> bool:
         """Check that a listing may begin where there is none; return False to look again.
@@ -77,9 +81,17 @@ class ListingGoal(Protocol[ResultT_co]):
         """Open the sink of the ranges of a claim."""
 
     def summarize(
-        self, builder: SharedRangesBuilder, resumed: ResumedWork, listing: SharedListing
+        self,
+        builder: SharedRangesBuilder,
+        resumed: ResumedWork,
+        ranges: Sequence[KeyRange],
+        listing: SharedListing,
     ) -> str:
-        """Write what else the result needs of complete ranges; the name of the file, or ""."""
+        """Write what else the result needs of complete ranges.
+
+        Returns:
+            The name of the file; "" if it needs nothing.
+        """
 
     def publish(
         self, listing: SharedListing, etag: str, state: BoardState, claim: RangeClaim

@@ -147,8 +147,8 @@ class ListingLifecycle(Generic[Result]):
         """Whether to take part in a listing, rather than begin it anew."""
         if (difference := self._request.difference(listing.request)) is not None:
             raise JoinRefused(
-                f"{self._store.where(self._key)} is another listing: {difference}; start all "
-                "participants with the same version and arguments, or name another prefix"
+                f"{self._store.where(self._key)} is another listing: {difference}; "
+                f"{self._goal.advice}"
             )
         if listing.result is not None:
             self._goal.require_recent(listing)

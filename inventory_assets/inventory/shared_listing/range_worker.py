@@ -116,7 +116,7 @@ class RangeWorker:
         )
         self._require_whole(result, ranges)
         if self._builder is not None:
-            summary = self._goal.summarize(self._builder, resumed, self._listing)
+            summary = self._goal.summarize(self._builder, resumed, ranges, self._listing)
             result = replace(result, summary=summary)
         self._claim.complete(result)
         self._board.answer(self._claim.name)

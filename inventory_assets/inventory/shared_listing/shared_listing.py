@@ -200,6 +200,6 @@ class Participant(Generic[Result]):
             with suppress(InventoryError):
                 claim.release()
                 error.add_note(
-                    "the other participants list the rest; run the same command again to take part"
+                    "the other participants list the rest; start this one again to take part"
                 )
             raise

@@ -46,6 +46,7 @@ class UrlGoal:
 
     places = AT_ROOT
     remedy = "list it into a folder, without --join"
+    advice = "start all participants with the same version and arguments, or name another prefix"
 
     def __init__(self, work: Work, now: Callable[[], datetime]) -> None:
         self._work = work
@@ -113,7 +114,11 @@ class UrlGoal:
         return SharedRangesBuilder(work, checkpoints, job, claim)
 
     def summarize(
-        self, _builder: SharedRangesBuilder, _resumed: ResumedWork, _listing: SharedListing
+        self,
+        _builder: SharedRangesBuilder,
+        _resumed: ResumedWork,
+        _ranges: Sequence[KeyRange],
+        _listing: SharedListing,
     ) -> str:
         return ""
 

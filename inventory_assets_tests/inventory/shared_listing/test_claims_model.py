@@ -48,7 +48,7 @@ class Participants(RuleBasedStateMachine):
             name: RangeBoard(self.store, listing(), name, lambda: self.now) for name in NAMES
         }
         self.folder = self.boards["alice"].folder
-        self.boards["alice"].begin(WHOLE)
+        self.boards["alice"].begin([WHOLE])
         self.claims: dict[str, RangeClaim] = {}
         self.done: dict[str, RangeRecord] = {}
         self.epochs: dict[str, int] = {}
