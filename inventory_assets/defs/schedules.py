@@ -58,7 +58,9 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
         if not shard_keys:
             shard_keys = add_remainder(assets, context.instance)
         day = context.scheduled_execution_time.date()
-        parts = _planned_parts(context, assets, day, shard_keys) if are_several else [shard_keys]
+        parts = [shard_keys]
+        if are_several:
+            parts = [list(each) for each in _planned_parts(context, assets, day, shard_keys)]
         since = {LISTED_SINCE_TAG: context.scheduled_execution_time.isoformat()}
         for number, part in enumerate(parts, start=1):
             tags = assets.partitions.range_tags(day, part)
