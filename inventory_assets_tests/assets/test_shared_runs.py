@@ -17,10 +17,12 @@ import pytest
 from benchmarks.load_source import LoadSource
 from inventory_assets.config import Config, load_config
 from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.repeated_run import LISTED_SINCE_TAG
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import validate_files
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.runs.shard_run import read_shard_run
+from inventory_assets.inventory.shared_listing.listing_record import decode_listing
 from inventory_assets.inventory.shared_listing.range_claim import decode_record
 from inventory_assets.inventory.shared_listing.range_record import RangeRecord, RangeState
 from inventory_assets.inventory.storage.bucket_store import BucketStore
@@ -42,7 +44,6 @@ PREFIX = "daily/inventories"
 ACCOUNT = Account("any", "any")
 LEASE_SECONDS = 4
 PATIENCE_SECONDS = 200
-LISTED_SINCE = "inventory_assets/listed_since"
 
 CONFIGURATION = """
 store = "s3://{results}/{prefix}"
@@ -77,9 +78,7 @@ def bucket() -> Iterator[LoadSource]:
 
 
 @pytest.fixture
-def place(
-    bucket: LoadSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator["Place"]:
+def place(bucket: LoadSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Place"]:
     with ResultsServer(Habits()) as results:
         found = Place(tmp_path, bucket, results, monkeypatch)
         try:
@@ -135,11 +134,9 @@ class Place:
             process.wait()
         self.instance.dispose()
 
-    def start(self, **tags: str) -> subprocess.Popen[str]:
-        """Start a run of the remainder."""
-        partition = {"dagster/partition": str(self.assets.partitions.key(self.day, REMAINDER))}
-        tags = {**self.assets.partitions.range_tags(self.day, [REMAINDER]), **tags}
-        del partition
+    def start(self, *given: tuple[str, str]) -> subprocess.Popen[str]:
+        """Start a run of the remainder with some tags."""
+        tags = {**self.assets.partitions.range_tags(self.day, [REMAINDER]), **dict(given)}
         command = [sys.executable, "-m", "inventory_assets_tests.assets.shared_run"]
         process = subprocess.Popen(
             [*command, str(LEASE_SECONDS), json.dumps(tags)],
@@ -172,9 +169,31 @@ class Place:
         """The records of shared listings that are left."""
         return [key for key in self.results.objects if "/work/" in key]
 
+    def begun_at(self) -> datetime:
+        """When the listing that is going on began."""
+        key = self.layout.shared_listing(self.day, "")
+        data = self.store.read(key)
+        assert data is not None
+        return decode_listing(self.store, data, key).begun_at
+
+    def log(self, run_id: str) -> str:
+        """All that is in the log of a run, errors included."""
+        lines: list[str] = []
+        for entry in self.instance.all_logs(run_id):
+            lines.append(entry.user_message)
+            event = entry.dagster_event
+            if event and event.is_step_failure:
+                failure = event.step_failure_data
+                lines.append(str(failure.error))
+                if failure.user_failure_data:
+                    lines.append(failure.user_failure_data.description or "")
+        return "\n".join(lines)
+
     def materialized(self, run_id: str) -> bool:
         logs = self.instance.all_logs(run_id)
-        return any(entry.dagster_event and entry.dagster_event.is_step_materialization for entry in logs)
+        return any(
+            entry.dagster_event and entry.dagster_event.is_step_materialization for entry in logs
+        )
 
     def check(self, *ended: "Ended") -> Snapshot:
         """All succeeded and materialized the one snapshot, which is the truth."""
@@ -207,8 +226,81 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_two_runs_list_a_shard_together(place: Place) -> None:
-    first, second = place.start(), place.start()
-    wait_until(lambda: bool(place.held_by(first)) and bool(place.held_by(second)))
+def test_one_of_three_runs_is_killed_and_one_paused_beyond_its_lease(
+    place: Place, bucket: LoadSource
+) -> None:
+    before = datetime.now(UTC)
+    processes = [place.start() for _ in range(3)]
+    killed, paused, alive = processes
+    wait_until(lambda: all(place.held_by(process) for process in processes))
+    # Collection and migration know what every record is.
     assert all(parse_path(key.split("/", 4)[-1]) for key in place.work())
-    place.check(Ended(first), Ended(second))
+    (lost, *_) = place.held_by(paused)
+    epoch = place.records()[lost].epoch
+    os.kill(paused.pid, signal.SIGSTOP)
+    killed.send_signal(signal.SIGKILL)
+
+    def is_taken_over() -> bool:
+        record = place.records().get(lost)
+        return record is None or record.epoch > epoch
+
+    wait_until(is_taken_over)
+    os.kill(paused.pid, signal.SIGCONT)
+    survivors = Ended(alive), Ended(paused)
+    snapshot = place.check(*survivors)
+    assert snapshot.started_at >= before
+    assert any("taking over the ranges of" in place.log(each.run_id) for each in survivors)
+    run = read_shard_run(place.store, place.layout, place.day, "", snapshot.finished_at)
+    assert run is not None
+    assert run.figures.requests >= KEYS / 1000
+    _check_what_comes_later(place, bucket, snapshot, before, survivors[0].run_id)
+
+
+def _check_what_comes_later(
+    place: Place, bucket: LoadSource, snapshot: Snapshot, before: datetime, run_id: str
+) -> None:
+    """A late run, and a retry of an early one, find the snapshot; a new request lists anew."""
+    requests, _ = bucket.stats()
+    late = Ended(place.start((LISTED_SINCE_TAG, before.isoformat())))
+    retry = Ended(
+        place.start(
+            ("dagster/root_run_id", run_id),
+            ("dagster/parent_run_id", run_id),
+            ("dagster/is_resume_retry", "true"),
+        )
+    )
+    assert place.check(late, retry) == snapshot
+    assert bucket.stats()[0] - requests < 20
+    again = place.check(Ended(place.start()))
+    assert again.started_at > snapshot.finished_at
+    assert again.fingerprint == snapshot.fingerprint
+    assert bucket.stats()[0] - requests >= KEYS / 1000
+
+
+def test_a_run_after_all_others_were_killed_continues_their_work(
+    place: Place, bucket: LoadSource
+) -> None:
+    requests, _ = bucket.stats()
+    processes = [place.start(), place.start()]
+    wait_until(lambda: all(place.held_by(process) for process in processes))
+    wait_until(lambda: any("/checkpoints/" in key for key in place.work()))
+    begun_at = place.begun_at()
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    snapshot = place.check(Ended(place.start()))
+    assert snapshot.started_at == begun_at
+    assert bucket.stats()[0] - requests < 1.6 * KEYS / 1000
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"), [(ignored, "its store ignores"), (new_only, "its store rejects")]
+)
+def test_a_store_without_conditional_writes_is_refused(
+    place: Place, condition: Condition, words: str
+) -> None:
+    place.results.habits.condition = condition
+    ended = Ended(place.start())
+    assert ended.code == 1
+    text = place.log(ended.run_id)
+    assert f"{words} conditional writes" in text
+    assert "set shards.shared = false" in text

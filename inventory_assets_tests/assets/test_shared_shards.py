@@ -8,10 +8,8 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Schedule, Shards
-from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets_tests.assets.world import (
-    REMAINDER,
     TODAY,
     Buckets,
     World,

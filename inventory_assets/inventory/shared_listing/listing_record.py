@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.listing.shared_work import SHARED_FORMAT
 from inventory_assets.inventory.manifest.range_bounds import Ranges
 from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
@@ -28,8 +29,7 @@ from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 LISTING = "listing.json"
 
-FORMAT = 1
-"""The format of the records; increment it when participants could misunderstand each other."""
+FORMAT = SHARED_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
