@@ -278,7 +278,7 @@ def test_a_message_of_a_listing_is_once_in_the_log_of_its_run(
     """Whether or not Dagster records the messages of the package itself."""
     buckets.keys["memory"] = {"a/1", "root"}
     logger = logging.getLogger("inventory_assets.any.room")
-    list_all = listing.list_partitions
+    list_all = shard_listing.list_partitions
 
     def list_and_log(*arguments: Any) -> Iterator[Any]:
         logger.info("said by the step")

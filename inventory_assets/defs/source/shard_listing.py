@@ -13,6 +13,7 @@ from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.runs.shard_run import OnRun
 from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS
+from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
 from inventory_assets.inventory.shared_shards.shared_shard_lister import SharedShardLister
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
@@ -80,7 +81,7 @@ def list_partitions(
             report,
             observer=telemetry.listing,
             on_run=on_run,
-            lease_seconds=LEASE_SECONDS,
+            options=SharingOptions(LEASE_SECONDS),
         )
     try:
         with reported_every(meter, _log_progress, PROGRESS_INTERVAL_SECONDS):

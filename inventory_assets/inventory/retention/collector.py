@@ -290,7 +290,8 @@ class _StoreScan:
     def abandoned(self, days: Iterable[date]) -> list[StoredFile]:
         """The checkpoints of listings that wrote none recently, which no run continues.
 
-        Also what shared listings have left behind, and the inventories that were superseded, and are older than `SUPERSEDED_KEPT`.
+        Also what shared listings have left behind, and the inventories that were superseded, and
+        are older than `SUPERSEDED_KEPT`.
         """
         listings: dict[str, list[StoredFile]] = defaultdict(list)
         superseded = []

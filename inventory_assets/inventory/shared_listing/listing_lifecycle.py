@@ -77,6 +77,9 @@ class SharingOptions:
     sleep: Callable[[float], None] = time.sleep
 
 
+DEFAULT_SHARING = SharingOptions()
+
+
 class ListingLifecycle(Generic[Result]):
     """The shared listing in a store, as one participant reads and changes it.
 

@@ -1,7 +1,7 @@
 """List shards together with other runs, and publish their snapshots."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache, partial
 
@@ -17,8 +17,10 @@ from inventory_assets.inventory.runs.shard_run import OnRun, ignore_run, read_sh
 from inventory_assets.inventory.shared_listing.conditional_record import (
     require_conditional_writes,
 )
-from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS
-from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
+from inventory_assets.inventory.shared_listing.listing_lifecycle import (
+    DEFAULT_SHARING,
+    SharingOptions,
+)
 from inventory_assets.inventory.shared_listing.shared_listing import Participant
 from inventory_assets.inventory.shared_shards.shard_goal import ShardGoal
 from inventory_assets.inventory.storage.bucket_store import BucketStore
@@ -46,7 +48,7 @@ class SharedShardLister:
         sizing: The sizes of parts.
         observer: Is told what the listing does, on any thread.
         on_run: Receives the run record of each shard.
-        lease_seconds: For how long a run may be silent before others list its keys.
+        options: How to take part; its `now` is not used.
     """
 
     lister: PageSource
@@ -59,7 +61,7 @@ class SharedShardLister:
     sizing: PartSizing = DEFAULT_SIZING
     observer: ListingObserver = UNOBSERVED
     on_run: OnRun = ignore_run
-    lease_seconds: float = LEASE_SECONDS
+    options: SharingOptions = DEFAULT_SHARING
 
     def list_shards(
         self, wanted: Sequence[ShardRequest]
@@ -102,7 +104,7 @@ class SharedShardLister:
             results=self.layout,
         )
         goal = ShardGoal(work, request, baseline, self.since, self.sizing, self.now)
-        options = SharingOptions(self.lease_seconds, now=self.now)
+        options = replace(self.options, now=self.now)
         snapshot = Participant(work, options, goal).take_part()
         run = read_shard_run(self.store, self.layout, request.day, prefix, snapshot.finished_at)
         if run is not None:
