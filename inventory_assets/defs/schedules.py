@@ -88,8 +88,8 @@ def _planned_parts(
 ) -> list[Sequence[str]]:
     """The shards of each run: neighbours in Dagster's order, alike in rows of the last manifest.
 
-    If they are shared, several runs may have the same shard. Before there is a manifest, the first
-    run searches for prefixes, and others would list what it finds as a part of the remainder.
+    If they are shared, several runs may have the same shard. Not so the remainder before any prefix
+    is known: the first run searches for prefixes, and others would list what it finds, too.
     """
     if mistake := pool_mistake(context.instance, assets.source):
         context.log.warning(mistake)
@@ -105,7 +105,7 @@ def _planned_parts(
     count = planned_runs(rows, schedule.runs, schedule.objects_per_run)
     weights = shard_weights([_known_prefix(work, key) for key in shard_keys], rows)
     if assets.source.shards.shared:
-        if not rows and assets.source.shards.depth:
+        if not rows and len(shard_keys) == 1 and assets.source.shards.depth:
             count = 1
         return [shard_keys[part] for part in shared_slices(weights, count)]
     return [shard_keys[part] for part in balanced_slices(weights, count)]

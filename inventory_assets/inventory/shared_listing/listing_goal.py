@@ -24,6 +24,7 @@ class ListingGoal(Protocol[ResultT_co]):
         places: Where the records lie.
         remedy: What to do instead if the listing cannot be shared.
         advice: What to do if another listing is there.
+        is_replaceable: Whether a listing may begin anew if its record is gone.
     """
 
     @property
@@ -34,6 +35,9 @@ class ListingGoal(Protocol[ResultT_co]):
 
     @property
     def advice(self) -> str: ...
+
+    @property
+    def is_replaceable(self) -> bool: ...
 
     def prepare(self) -> bool:
         """Check that a listing may begin where there is none; return False to look again.
@@ -47,6 +51,9 @@ class ListingGoal(Protocol[ResultT_co]):
 
     def found(self) -> ResultT_co | None:
         """The result of others that this participant may take, whatever is being listed."""
+
+    def is_over(self, listing: SharedListing) -> bool:
+        """Whether the result is published, although the record of the listing is still there."""
 
     def result_of(self, listing: SharedListing) -> ResultT_co | None:
         """The result in the record of a listing; None if it has none."""
@@ -115,3 +122,6 @@ class ListingGoal(Protocol[ResultT_co]):
 
     def tidy(self, listing: SharedListing) -> None:
         """Remove what a listing that is over has left behind."""
+
+    def end(self, listing: SharedListing) -> None:
+        """Remove the record of a listing that `is_over`, and what it has left behind."""

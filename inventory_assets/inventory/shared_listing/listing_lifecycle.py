@@ -117,12 +117,15 @@ class ListingLifecycle(Generic[Result]):
         """
         while True:
             found, etag = self.read()
+            is_over = found is not None and found.is_open and self._goal.is_over(found)
             if self._goal.found() is not None:
+                if found is not None and is_over:
+                    self._goal.end(found)
                 return None
             if found is None:
                 if not self._goal.prepare():
                     continue
-            elif self._can_join(found):
+            elif not is_over and self._can_join(found):
                 return found
             begun = self._begin(etag)
             if begun is not None:
@@ -212,7 +215,8 @@ class ListingLifecycle(Generic[Result]):
         """The listing as it is now, and its ETag.
 
         Returns:
-            The listing; None if the goal has its result, or that of a later one.
+            The listing; None if the goal has its result, or that of a later one, or if the listing
+            must begin anew.
 
         Raises:
             IncompleteListing: It has failed.
@@ -221,6 +225,8 @@ class ListingLifecycle(Generic[Result]):
         listing, etag = self.read()
         is_the_same = listing is not None and listing.id == before.id
         if not is_the_same and self._goal.found() is not None:
+            return None, etag
+        if listing is None and self._goal.is_replaceable:
             return None, etag
         if listing is None or listing.request != before.request:
             raise JoinRefused(

@@ -115,15 +115,17 @@ class Participant(Generic[Result]):
         Raises:
             InventoryError: See `join_listing`.
         """
-        listing = self._lifecycle.join()
-        result = None if listing is None else self._work_until_result(listing)
-        result = self._goal.found() if result is None else result
-        if result is None:
-            raise RuntimeError("a result was found, and is gone")
+        result: Result | None = None
+        while result is None:
+            listing = self._lifecycle.join()
+            if listing is not None:
+                result = self._work_until_result(listing)
+            if result is None:
+                result = self._goal.found()
         return result
 
     def _work_until_result(self, listing: SharedListing) -> Result | None:
-        """Work at a listing until it is finished; None if the goal has found its result."""
+        """Work at a listing until it is finished; None if its record is gone."""
         board = self._lifecycle.board(listing)
         self._goal.take_part(listing)
         try:

@@ -48,6 +48,8 @@ class UrlGoal:
     remedy = "list it into a folder, without --join"
     advice = "start all participants with the same version and arguments, or name another prefix"
 
+    is_replaceable = False
+
     def __init__(self, work: Work, now: Callable[[], datetime]) -> None:
         self._work = work
         self._store = work.store
@@ -70,6 +72,9 @@ class UrlGoal:
 
     def found(self) -> SharedResult | None:
         return None
+
+    def is_over(self, _listing: SharedListing) -> bool:
+        return False
 
     def result_of(self, listing: SharedListing) -> SharedResult | None:
         return listing.result
@@ -158,6 +163,9 @@ class UrlGoal:
         if result.unreadable.count:
             self._store.publish(UNREADABLE, result.unreadable.lines.encode())
         self._remove_files(listing, named)
+
+    def end(self, listing: SharedListing) -> None:
+        """The record stays, as it holds the result."""
 
     def remove(self, listing: SharedListing) -> None:
         """Remove the records and parts of a listing.

@@ -92,6 +92,8 @@ class ShardGoal:
         "give all machines the same version and configuration, and materialize this shard again"
     )
 
+    is_replaceable = True
+
     def __init__(
         self,
         work: Work,
@@ -205,21 +207,20 @@ class ShardGoal:
                 published a snapshot meanwhile.
             InventoryError: See `join_results`.
         """
-        if not self._is_published(listing):
+        if not self.is_over(listing):
             snapshot, run = self._snapshot(listing, self._join(listing, state, claim))
             self._require_valid(snapshot)
             claim.renew(None)  # it proves that no other participant publishes
             try:
                 publish_snapshot(self._store, self._layout, snapshot, listing.replaces)
             except ConflictError as error:
-                if not self._is_published(listing):
+                if not self.is_over(listing):
                     raise IncompleteListing(str(error)) from None
             self._publish_run(run)
         claim.renew(None)
-        self._store.remove_key(self.places.listing)
-        self.tidy(listing)
+        self.end(listing)
 
-    def _is_published(self, listing: SharedListing) -> bool:
+    def is_over(self, listing: SharedListing) -> bool:
         """Whether the snapshot of a listing is published."""
         day, prefix = self._request.day, listing.request.prefix
         if snapshot_etag(self._store, self._layout, day, prefix) == listing.replaces:
@@ -337,3 +338,8 @@ class ShardGoal:
 
     def tidy(self, listing: SharedListing) -> None:
         self.remove(listing)
+
+    def end(self, listing: SharedListing) -> None:
+        # A listing that begins at this moment loses its record, too, and begins anew.
+        self._store.remove_key(self.places.listing)
+        self.tidy(listing)

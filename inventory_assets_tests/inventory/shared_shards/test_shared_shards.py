@@ -163,11 +163,37 @@ def test_a_publisher_that_dies_before_it_removed_the_records_has_published(
         with pytest.raises(Killed):
             those.list_shard()
     published = read_snapshot(those.store, MODEL, DAY, "")
+    assert published is not None
     lister = Bucket(KEYS)
-    snapshot = those.list_shard(lister=lister)
-    assert snapshot == published
+    assert those.list_shard(lister=lister, since=published.started_at) == published
     assert not lister.requests
-    check(those, snapshot, KEYS)
+    check(those, published, KEYS)
+
+
+def test_a_new_request_does_not_take_a_snapshot_whose_records_are_left(
+    those: Participants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_goal: object, _run: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_goal.ShardGoal, "_publish_run", die)
+        with pytest.raises(Killed):
+            those.list_shard()
+    those.keys.append("new")
+    check(those, those.list_shard(), [*KEYS, "new"])
+
+
+def test_a_listing_whose_record_is_removed_begins_anew(those: Participants) -> None:
+    with pytest.raises(Killed):
+        those.list_shard(store=MortalStore(those.root, Life(60)))
+
+    def remove(_seconds: float) -> None:
+        those.store.remove_key(MODEL.shared_listing(DAY, ""))
+
+    waiting = SharingOptions(60, 0.005, lambda: time.monotonic() * 1000, sleep=remove)
+    snapshot = those.list_shard(options=waiting)
+    assert those.keys_of(snapshot) == ORDERED
 
 
 # Whose listing it is
