@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import IncompleteListing, JoinRefused
 from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.listing.shared_work import present_listings
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import (
@@ -21,8 +22,11 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
     validate,
     validate_files,
 )
+from inventory_assets.inventory.retention.collector import execute, plan_collection
+from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.runs.shard_run import read_shard_run
 from inventory_assets.inventory.shared_listing import claim_keeper, range_worker
+from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
 from inventory_assets.inventory.shared_shards import shard_goal
 from inventory_assets.inventory.storage.layout import parse_path, path_in_source
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -78,6 +82,10 @@ def check(
     assert failed_rules(validate(snapshot)) == []
     assert failed_rules(validate_files(those.store, snapshot)) == []
     assert read_snapshot(those.store, MODEL, DAY, shard.prefix) == snapshot
+    # One that was killed at the very end has left what a collection removes.
+    assert present_listings(those.store, MODEL.shared_work(DAY)) == {}
+    now = utc_now()
+    execute(those.store, plan_collection(those.store, MODEL, Retention(), DAY, now), utc_now)
     assert those.work() == []
 
 
