@@ -4,22 +4,27 @@ A run lists many shards of one object each from memory, on a new instance; the t
 listings take on their own is measured beside it. The bytes are those by which the history grows.
 With `--events`, the time that Dagster takes to record each kind of event is printed, too.
 
-Dagster's storage is SQLite, or with `--postgres` a server, whose URL is given without a database:
-`overhead` is made anew on it.
+Dagster's storage is SQLite and, with `--postgres`, also a server, whose URL is given without a
+database: `overhead` is made anew on it. `--image` draws the medians.
 """
 
 import argparse
+import json
+import statistics
+import subprocess
 import tempfile
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from benchmarks.contenders import PEERS
 from benchmarks.dagster_instances import history_bytes, opened_instance
 from inventory_assets.config import Config, Source
 from inventory_assets.definitions import build_definitions
@@ -33,6 +38,7 @@ from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 
+HERE = Path(__file__).parent
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -59,6 +65,25 @@ def prefixes_of(shards: int) -> list[str]:
     return [f"{number:05}/" for number in range(shards)]
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run took for each of its shards.
+
+    Attributes:
+        shards: The shards of the run.
+        wall: Wall seconds.
+        cpu: CPU seconds of the process.
+        alone: Wall seconds of the listings without Dagster.
+        grown: Bytes by which the history grew.
+    """
+
+    shards: int
+    wall: float
+    cpu: float
+    alone: float
+    grown: float
+
+
 def main() -> None:
     """Measure some runs of each size."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -66,18 +91,58 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of each size")
     parser.add_argument("--postgres", metavar="URL", help="of a server, without a database")
     parser.add_argument("--events", action="store_true", help="print the time of each event, too")
+    parser.add_argument("--image", type=Path, help="an SVG file, drawn by the peers' Python")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    database = f"{arguments.postgres}/overhead" if arguments.postgres else None
-    print("| shards | wall, ms a shard | CPU, ms a shard | the listing itself | bytes a shard |")
-    print("|--:|--:|--:|--:|--:|")
+    databases: dict[str, str | None] = {"SQLite": None}
+    if arguments.postgres:
+        databases["PostgreSQL"] = f"{arguments.postgres}/overhead"
+    found: dict[str, list[Cost]] = {name: [] for name in databases}
+    print("| storage | shards | wall, ms a shard | CPU | the listing itself | bytes a shard |")
+    print("|---|--:|--:|--:|--:|--:|")
     for shards in arguments.shards:
-        with tempfile.TemporaryDirectory() as name:
-            measure(Path(name), database, shards, arguments.runs, events=arguments.events)
+        for storage, database in databases.items():
+            with tempfile.TemporaryDirectory() as name:
+                costs = measure(
+                    Path(name), database, shards, arguments.runs, events=arguments.events
+                )
+            found[storage].append(median(costs))
+            for cost in costs:
+                print(row(storage, cost), flush=True)
+    if arguments.image:
+        draw(arguments.image, found)
 
 
-def measure(folder: Path, database: str | None, shards: int, runs: int, *, events: bool) -> None:
-    """Measure runs over so many shards on a new instance, and print a row of the table for each."""
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure, over runs of one size."""
+    figures = (
+        statistics.median(getattr(cost, name) for cost in costs)
+        for name in ("wall", "cpu", "alone", "grown")
+    )
+    return Cost(costs[0].shards, *figures)
+
+
+def row(storage: str, cost: Cost) -> str:
+    """A row of the table."""
+    seconds = (f"{1000 * each:.1f}" for each in (cost.wall, cost.cpu, cost.alone))
+    return f"| {storage} | {cost.shards:,} | {' | '.join(seconds)} | {cost.grown:,.0f} |"
+
+
+def draw(image: Path, found: Mapping[str, Sequence[Cost]]) -> None:
+    """The milliseconds a shard, by the shards of the run."""
+    lines = {
+        f"{storage}, {kind}": [(each.shards, 1000 * getattr(each, name)) for each in costs]
+        for storage, costs in found.items()
+        for kind, name in (("wall", "wall"), ("CPU of the run", "cpu"))
+    }
+    plot = [str(PEERS / "bin" / "python"), str(HERE / "dagster_plot.py"), str(image)]
+    subprocess.run(plot, input=json.dumps(lines), text=True, check=True)
+
+
+def measure(
+    folder: Path, database: str | None, shards: int, runs: int, *, events: bool
+) -> list[Cost]:
+    """Measure runs over so many shards on a new instance."""
     today = datetime.now(UTC).date()
     prefixes = prefixes_of(shards)
     source = Source(name="stub", bucket="stub")
@@ -90,7 +155,8 @@ def measure(folder: Path, database: str | None, shards: int, runs: int, *, event
     definitions = dg.Definitions(
         assets=definitions.assets, resources=resources, executor=dg.in_process_executor
     )
-    alone = seconds_without_dagster(folder / "alone", prefixes)
+    alone = seconds_without_dagster(folder / "alone", prefixes) / shards
+    costs = []
     with opened_instance(folder, database) as instance:
         instance.add_dynamic_partitions(assets.partitions.shards_name, prefixes)
         for _ in range(runs):
@@ -107,13 +173,10 @@ def measure(folder: Path, database: str | None, shards: int, runs: int, *, event
             if len(result.get_asset_materialization_events()) != shards:
                 raise SystemExit("not every shard was materialized")
             grown = (history_bytes(folder, database) - before) / shards
-            print(
-                f"| {shards:,} | {1000 * wall / shards:.1f} | {1000 * cpu / shards:.1f} | "
-                f"{1000 * alone / shards:.1f} | {grown:,.0f} |",
-                flush=True,
-            )
+            costs.append(Cost(shards, wall / shards, cpu / shards, alone, grown))
             if events:
                 recorded.print(shards)
+    return costs
 
 
 def seconds_without_dagster(folder: Path, prefixes: list[str]) -> float:

@@ -318,7 +318,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=TABLES, help="these tables")
     options = parser.parse_args(arguments)
-    logging.getLogger("inventory_assets").setLevel(logging.ERROR)  # simulated outages
     for name, table in TABLES.items():
         if options.only and name not in options.only:
             continue
@@ -330,4 +329,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("inventory_assets").setLevel(logging.ERROR)  # simulated outages
     main()

@@ -33,6 +33,9 @@ def main() -> None:
     parser.add_argument(
         "--opened", type=int, default=4, help="how often each page is opened; at least 2"
     )
+    parser.add_argument(
+        "--window", type=int, default=31, help="days that assets by shard have partitions for"
+    )
     parser.add_argument("--postgres", metavar="URL", help="of a server, without a database")
     parser.add_argument("--folder", type=Path, help="keep the history here")
     parser.add_argument("--only-measure", action="store_true", help="the folder has a history")
@@ -41,7 +44,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        simulated = Simulated(folder, arguments.shards, arguments.days, datetime.now(UTC).date())
+        today = datetime.now(UTC).date()
+        simulated = Simulated(
+            folder, arguments.shards, arguments.days, today, window=arguments.window
+        )
         if not arguments.only_measure:
             build(simulated, arguments.postgres)
         print_sizes(folder, arguments.postgres)

@@ -30,12 +30,14 @@ class Simulated:
         shards: The number of its shards, besides the remainder.
         days: The number of days, today included.
         today: The last day.
+        window: The days that the assets by shard have partitions for.
     """
 
     folder: Path
     shards: int
     days: int
     today: date
+    window: int
 
     @cached_property
     def source(self) -> Source:
@@ -45,7 +47,10 @@ class Simulated:
             bucket=NAME,
             endpoint_url="http://127.0.0.1:9",
             shards=Shards(depth=1, max_shards=max(256, self.shards)),
-            schedule=Schedule(start_date=self.today - timedelta(days=self.days - 1)),
+            schedule=Schedule(
+                start_date=self.today - timedelta(days=self.days - 1),
+                listing_window_days=self.window,
+            ),
             retention=Retention(keep_days=self.days),
         )
 
@@ -68,6 +73,7 @@ endpoint_url = "http://127.0.0.1:9"
 shards.depth = 1
 shards.max_shards = {max(256, self.shards)}
 schedule.start_date = {self.today - timedelta(days=self.days - 1)}
+schedule.listing_window_days = {self.window}
 retention.keep_days = {self.days}
 """
         )

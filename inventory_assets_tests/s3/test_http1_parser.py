@@ -2,6 +2,7 @@
 
 import http.client
 import io
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,7 +12,12 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.http import http1_parser
-from inventory_assets.s3.http.http1_parser import ResponseParser, parse_head
+from inventory_assets.s3.http.http1_parser import (
+    ProtocolError,
+    ResponseParser,
+    any_headers,
+    parse_head,
+)
 
 
 class Arriving:
@@ -124,6 +130,28 @@ def test_a_truncated_response_is_never_accepted(
         return  # its end is the end of the connection, wherever that comes
     with pytest.raises(http.client.HTTPException):
         read(raw[:cut])
+
+
+_LINES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["Server", "server", "ETag", "X-a:b", " folded", "late ", ""]),
+    st.sampled_from([": ", ": ", ":", ":  ", ":\t", " : ", ""]),
+    st.sampled_from(["value", "a: b", "a  b", "", "caf\xe9", "Sun, 1 Nov"]),
+    st.sampled_from(["", "", " ", "\t"]),
+)
+
+
+@given(st.lists(_LINES, max_size=5))
+@settings(max_examples=500)
+def test_headers_that_are_written_as_usual_are_read_like_any(lines: list[str]) -> None:
+    head = "\r\n".join(["HTTP/1.1 200 OK", *lines]).encode("latin-1")
+    try:
+        expected = any_headers(lines)
+    except ProtocolError as error:
+        with pytest.raises(ProtocolError, match=re.escape(str(error))):
+            parse_head(head)
+    else:
+        assert parse_head(head).headers == expected
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=3))

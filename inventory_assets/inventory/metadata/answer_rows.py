@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -21,7 +22,7 @@ _YEARS = range(1970, 9999)
 _DIGITS = re.compile("[0-9]{1,9}")
 _NOTHING_TOLD = (None,) * (len(METADATA_SCHEMA) - len(IDENTITY_COLUMNS))
 
-Row = list[object]
+Row = tuple[object, ...]
 """The values of a row, in the order of `METADATA_SCHEMA`."""
 
 
@@ -55,32 +56,22 @@ def answer_row(asked: Asked, answer: ObjectAnswer, fetched_at: int) -> Row:
     if answer.headers is not None:
         _set_told(row, answer.headers, asked.e_tag)
     if answer.tags is not None:
-        row[_TAGS] = [*answer.tags.items()]
+        row[_TAGS] = (*answer.tags.items(),)
     row[_FETCHED_AT] = fetched_at
     if answer.error is not None:
         row[_ERROR] = answer.error.value
-    return row
+    # The garbage collector does not look again at tuples of texts and numbers.
+    return tuple(row)
 
 
 def _set_told(row: list[object], headers: Mapping[str, str], e_tag: str | None) -> None:
-    """Set what headers tell. Most are looked up once, as this runs for every object."""
-    user_metadata: list[tuple[str, str]] = []
-    for name, text in headers.items():
-        at = _TEXT_COLUMNS.get(name)
-        if at == _IGNORED:
-            continue
-        if at is not None:
-            row[at] = text if text.isascii() else _readable(text)
-        elif name.startswith(_META):
-            user_metadata.append((name[11:], text if text.isascii() else _readable(text)))
-        elif name.startswith(_CHECKSUM):
-            row[_CHECKSUM_ALGORITHM], row[_CHECKSUM_VALUE] = name[15:].upper(), text
-        elif name in _CONVERTED:
-            at, convert = _CONVERTED[name]
-            row[at] = convert(text)
-            if name == _RESTORE:
-                row[_RESTORE_EXPIRY] = _expiry(text)
-    row[_USER_METADATA] = user_metadata
+    """Set what headers tell."""
+    columns, user_metadata = _columns_of((*headers,))
+    for header, at, convert in columns:
+        row[at] = convert(headers[header])
+    row[_USER_METADATA] = tuple(
+        [(name, _readable(headers[header])) for header, name in user_metadata]
+    )
     checksum = row[_CHECKSUM_VALUE]
     if isinstance(checksum, str) and (found := _PARTS.fullmatch(checksum)):
         # Base64 has no `-`, so this is a checksum of checksums, whatever the store tells of it.
@@ -90,6 +81,30 @@ def _set_told(row: list[object], headers: Mapping[str, str], e_tag: str | None) 
     if e_tag is not None and len(e_tag) != 32 and row[_PART_COUNT] is None:
         found = _PARTS.fullmatch(e_tag)
         row[_PART_COUNT] = int(found[1]) if found else None
+
+
+@lru_cache(maxsize=256)
+def _columns_of(
+    headers: tuple[str, ...],
+) -> tuple[list[tuple[str, int, Callable[[str], object]]], list[tuple[str, str]]]:
+    """What is made of headers, by their names, which are the same for most objects of a bucket.
+
+    Returns:
+        The headers that become a column, with its position and what converts them; and those of
+        user metadata, with the names without prefix.
+    """
+    columns: list[tuple[str, int, Callable[[str], object]]] = []
+    for header in headers:
+        if header in _COLUMNS:
+            columns.append((header, *_COLUMNS[header]))
+        elif header.startswith(_CHECKSUM):
+            algorithm = header.removeprefix(_CHECKSUM).upper()
+            columns.append((header, _CHECKSUM_ALGORITHM, _constant(algorithm)))
+            columns.append((header, _CHECKSUM_VALUE, str))
+        if header == _RESTORE:
+            columns.append((header, _RESTORE_EXPIRY, _expiry))
+    named = [(each, each.removeprefix(_META)) for each in headers if each.startswith(_META)]
+    return columns, named
 
 
 def table_of_rows(rows: Sequence[Row]) -> pa.Table:
@@ -105,9 +120,15 @@ def table_of_rows(rows: Sequence[Row]) -> pa.Table:
 
 def _readable(text: str) -> str:
     """The text of a header, which HTTP reads as Latin-1 and many stores send as UTF-8."""
+    if text.isascii():
+        return text
     with suppress(UnicodeError):
         return text.encode("latin-1").decode("utf-8")
     return text
+
+
+def _constant(value: str) -> Callable[[str], str]:
+    return lambda _text: value
 
 
 def _flag(text: str) -> bool:
@@ -152,38 +173,25 @@ _CHECKSUM_TYPE = _AT["checksum_type"]
 _RESTORE_EXPIRY, _PART_COUNT = _AT["restore_expiry_date"], _AT["part_count"]
 _FETCHED_AT, _ERROR = _AT["fetched_at"], _AT["error"]
 
-_IGNORED = -1
-_TEXT_COLUMNS = {
-    **dict.fromkeys(
-        (
-            *("server", "date", "connection", "last-modified", "etag", "accept-ranges"),
-            *("content-length", "x-amz-request-id", "x-amz-id-2", "x-amz-version-id"),
-            *("x-amz-bucket-region", "x-amz-storage-class", "x-amz-expiration"),
-        ),
-        _IGNORED,
-    ),
-    "content-type": _AT["content_type"],
-    "content-encoding": _AT["content_encoding"],
-    "content-language": _AT["content_language"],
-    "content-disposition": _AT["content_disposition"],
-    "cache-control": _AT["cache_control"],
-    "x-amz-server-side-encryption-aws-kms-key-id": _AT["kms_key_arn"],
-    "x-amz-replication-status": _AT["replication_status"],
-    "x-amz-object-lock-mode": _AT["object_lock_mode"],
-    "x-amz-object-lock-legal-hold": _AT["object_lock_legal_hold_status"],
-    "x-amz-archive-status": _AT["archive_status"],
-    "x-amz-checksum-type": _AT["checksum_type"],
-}
-"""The headers that are columns as they are, and common ones that are none."""
-
 _RESTORE = "x-amz-restore"
-_CONVERTED: dict[str, tuple[int, Callable[[str], object]]] = {
+_COLUMNS: dict[str, tuple[int, Callable[[str], object]]] = {
+    "content-type": (_AT["content_type"], _readable),
+    "content-encoding": (_AT["content_encoding"], _readable),
+    "content-language": (_AT["content_language"], _readable),
+    "content-disposition": (_AT["content_disposition"], _readable),
+    "cache-control": (_AT["cache_control"], _readable),
     "x-amz-server-side-encryption": (_AT["encryption_status"], _encryption),
     "x-amz-server-side-encryption-customer-algorithm": (_AT["encryption_status"], _of_customer),
+    "x-amz-server-side-encryption-aws-kms-key-id": (_AT["kms_key_arn"], _readable),
     "x-amz-server-side-encryption-bucket-key-enabled": (_AT["is_bucket_key_enabled"], _flag),
+    "x-amz-replication-status": (_AT["replication_status"], _readable),
+    "x-amz-object-lock-mode": (_AT["object_lock_mode"], _readable),
     "x-amz-object-lock-retain-until-date": (_AT["object_lock_retain_until_date"], _time),
+    "x-amz-object-lock-legal-hold": (_AT["object_lock_legal_hold_status"], _readable),
+    "x-amz-archive-status": (_AT["archive_status"], _readable),
     _RESTORE: (_AT["is_restore_in_progress"], _is_ongoing),
+    "x-amz-checksum-type": (_AT["checksum_type"], _readable),
     "x-amz-mp-parts-count": (_PART_COUNT, _count),
     "x-amz-tagging-count": (_AT["tag_count"], _count),
 }
-"""The headers of which a column is made."""
+"""The column of a header, and what converts it. Checksums and user metadata have many headers."""

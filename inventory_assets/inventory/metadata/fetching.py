@@ -30,7 +30,7 @@ SLICE_ROWS = 8_192
 """Records of a slice."""
 
 _TABLE_ROWS = 512
-"""Answers that become a table: Python's garbage collector looks at every row that is a list."""
+"""Answers that become a table at once, so that few rows are objects of Python."""
 
 SLICES_AHEAD = 16
 """Maximum slices that are read and not yet written."""
@@ -53,16 +53,28 @@ class Slice:
         self._rows: list[Row] = []
         self._tables: list[pa.Table] = []
         self._logged = 0
+        self._chosen: list[int] = chosen.tolist()
+        self._started = 0
         identities = known.select(IDENTITY_COLUMNS).take(pa.array(chosen))
-        columns = [
-            identities.column("key").to_pylist(),
-            identities.column("version_id").to_pylist(),
-            identities.column("e_tag").to_pylist(),
-            identities.column("last_modified_date").cast(pa.int64()).to_pylist(),
-        ]
-        self.waiting = deque(
-            (position, Asked(*identity))
-            for position, identity in zip(chosen.tolist(), zip(*columns, strict=True), strict=True)
+        self._keys: list[str] = identities.column("key").to_pylist()
+        self._version_ids: list[str | None] = identities.column("version_id").to_pylist()
+        self._e_tags: list[str | None] = identities.column("e_tag").to_pylist()
+        self._times: list[int | None] = (
+            identities.column("last_modified_date").cast(pa.int64()).to_pylist()
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many objects are still to be asked for."""
+        return self.asked - self._started
+
+    def start_next(self) -> tuple[int, Asked]:
+        """The position of the next object to ask for, and the object."""
+        at = self._started
+        self._started += 1
+        # Made only now: Python's garbage collector looks at every object that waits.
+        return self._chosen[at], Asked(
+            self._keys[at], self._version_ids[at], self._e_tags[at], self._times[at]
         )
 
     @property
@@ -191,7 +203,7 @@ class Fetcher:
 
     @property
     def _needs_work(self) -> bool:
-        return sum(len(each.waiting) for each in self._unstarted) < 2 * self._client.max_in_flight
+        return sum(each.waiting for each in self._unstarted) < 2 * self._client.max_in_flight
 
     def _start(self, found: Slice, tasks: "list[asyncio.Task[None]]") -> None:
         self._pending.append(found)
@@ -244,7 +256,7 @@ class Fetcher:
 
     async def _ask_next(self, reader: ObjectReader) -> None:
         current = self._unstarted[0]
-        position, asked = current.waiting.popleft()
+        position, asked = current.start_next()
         if not current.waiting:
             self._unstarted.popleft()
             if len(self._unstarted) < 2:

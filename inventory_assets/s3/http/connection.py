@@ -112,7 +112,9 @@ class AsyncHttpConnection:
         self.is_reusable = False
         reading = self._reading
         loop = asyncio.get_running_loop() if reading is None else reading.loop
-        await self._send(loop, request, idle_timeout)
+        left = self._send_now(request)
+        if left:
+            await self._send(loop, left, idle_timeout)
         reader = ResponseParser(self._socket.recv_into, body, has_body=has_body)
         reading = reading or _Reading(loop, self._socket.fileno())
         try:
@@ -127,21 +129,25 @@ class AsyncHttpConnection:
         self.is_reusable = reader.is_reusable
         return reader.head
 
+    def _send_now(self, request: bytes) -> bytes:
+        """Send what can be sent without waiting, mostly all; return the rest."""
+        try:
+            return request[self._socket.send(request) :]
+        except _NOT_READY:
+            return request
+
     async def _send(
-        self, loop: asyncio.AbstractEventLoop, request: bytes, idle_timeout: float
+        self, loop: asyncio.AbstractEventLoop, left: bytes, idle_timeout: float
     ) -> None:
-        left = memoryview(request)
         while left:
+            writable = loop.create_future()
+            loop.add_writer(self._socket.fileno(), _set, writable)
             try:
-                left = left[self._socket.send(left) :]
-            except _NOT_READY:
-                writable = loop.create_future()
-                loop.add_writer(self._socket.fileno(), _set, writable)
-                try:
-                    async with asyncio.timeout(idle_timeout):
-                        await writable
-                finally:
-                    loop.remove_writer(self._socket.fileno())
+                async with asyncio.timeout(idle_timeout):
+                    await writable
+            finally:
+                loop.remove_writer(self._socket.fileno())
+            left = self._send_now(left)
 
 
 _LATE_SECONDS = 0.1
