@@ -28,7 +28,7 @@ class Shards(_Table):
     retire_after_days: Annotated[int, Field(ge=0, le=36_500)] = 30
     """A shard that was empty for so many days is no partition any more; 0 keeps all shards."""
     shared: bool = False
-    """Whether all runs that list a shard list it together; see docs/shared-listings.md."""
+    """Whether all runs that list a shard list it together; see docs/many-runs.md."""
 
 
 class Schedule(_Table):

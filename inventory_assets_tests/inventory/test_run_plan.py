@@ -76,9 +76,8 @@ def test_runs_that_share_have_neighbours_alike_in_weight(weights: list[int], cou
     assert all(runs)
     assert [*dict.fromkeys(index for run in runs for index in run)] == [*range(len(weights))]
     for index, weight in enumerate(weights):
-        having = sum(index in run for run in runs)
-        if weight * count < sum(weights):
-            assert having == 1  # it is lighter than the part of a run
+        if weight * count < sum(weights):  # it is lighter than the part of a run
+            assert sum(index in run for run in runs) == 1
     # The weight of a shard is that of all runs that have it.
     having = [sum(index in run for run in runs) for index in range(len(weights))]
     loads = [sum(weights[index] / having[index] for index in run) for run in runs]
