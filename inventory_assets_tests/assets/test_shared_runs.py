@@ -58,7 +58,7 @@ bucket = "{bucket}"
 endpoint_url = "{bucket_url}"
 region = "us-east-1"
 addressing_style = "path"
-concurrency = 9
+concurrency = 4
 
 [sources.big.shards]
 depth = 0

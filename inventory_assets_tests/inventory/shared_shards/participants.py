@@ -55,10 +55,15 @@ class Participants:
         *,
         lister: Bucket | None = None,
         store: LocalStore | None = None,
-        options: SharingOptions = IMPATIENT,
+        options: SharingOptions | None = None,
         since: datetime | None = None,
     ) -> Snapshot:
-        """Take part in the listing of a shard that was requested just now, or at a time."""
+        """Take part in the listing of a shard that was requested just now, or at a time.
+
+        One that will be killed is patient: its second thread, which renews claims, ends as quietly
+        as that of a process.
+        """
+        options = options or (IMPATIENT if store is None else PATIENT)
         shard_lister = SharedShardLister(
             lister or Bucket(self.keys),
             store or self.store,
