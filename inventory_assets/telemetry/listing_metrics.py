@@ -1,13 +1,18 @@
 """The metrics of a listing.
 
-A request costs one recording of a histogram. Everything else is counted in plain numbers, which are
-read when metrics are exported.
+Durations of requests are recorded by the hundred: the code of the SDK is no longer in the caches of
+the CPU after a page was decoded, so that one recording between two pages takes three times as long
+as one of many. Everything else is counted in plain numbers, which are read when metrics are
+exported.
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from inventory_assets.s3.latency_histogram import BUCKETS_PER_DOUBLING, upper_bound
@@ -23,6 +28,12 @@ LATENCY_BOUNDS = tuple(
 )
 """Bounds of the latency histogram in seconds, from 1 ms to 64 s, doubling. Each is a bound of
 `LatencyHistogram` too, so that the two can be compared bucket by bucket."""
+
+MAX_WAITING = 1_024
+"""Durations that wait to be recorded, at most."""
+
+_NO_SPAN = Context()
+"""By now another range is received, so no span is an exemplar of a duration."""
 
 InFlight = Callable[[], tuple[int, int]]
 
@@ -43,6 +54,7 @@ class ListingMetrics:
         self._elsewhere: dict[int, Progress] = {}
         """The progress of other processes of the listing, by process."""
         self._attributes_of = cache(self._request_attributes)
+        self._durations: deque[tuple[float, dict[str, str | int]]] = deque()
         self._latency = meter.create_histogram(
             "http.client.request.duration",
             unit="s",
@@ -50,7 +62,7 @@ class ListingMetrics:
             explicit_bucket_boundaries_advisory=LATENCY_BOUNDS,
         )
         meter.create_observable_up_down_counter(
-            "process.memory.usage", [_observe_memory], "By", "Resident memory of the process."
+            "process.memory.usage", [self._observe_memory], "By", "Resident memory of the process."
         )
         if subject.work is Work.LISTING:
             self._observe_listing(meter)
@@ -101,10 +113,17 @@ class ListingMetrics:
     def request_ended(self, end: RequestEnd) -> None:
         """Count a request."""
         attributes = self._attributes_of(end.method, end.status, error_type(end))
-        self._latency.record(end.seconds, attributes)
+        self._durations.append((end.seconds, attributes))
+        if len(self._durations) >= MAX_WAITING:
+            self._record_durations()
         if end.response_bytes:
             with self._lock:
                 self._response_bytes += end.response_bytes
+
+    def _record_durations(self) -> None:
+        with suppress(IndexError):  # another thread took the last one
+            while self._durations:
+                self._latency.record(*self._durations.popleft(), _NO_SPAN)
 
     def on_event(self, event: Event) -> None:
         """Count the keys and ranges of an event."""
@@ -149,6 +168,13 @@ class ListingMetrics:
 
         return observe
 
+    def _observe_memory(self, _options: CallbackOptions) -> Iterator[Observation]:
+        # The SDK calls this before it reads the histogram.
+        self._record_durations()
+        found = resident_bytes()
+        if found is not None:
+            yield Observation(found)
+
     def _request_attributes(
         self, method: str, status: int | None, error: str | None
     ) -> dict[str, str | int]:
@@ -167,9 +193,3 @@ def error_type(end: RequestEnd) -> str | None:
     if end.fault is not None:
         return end.fault.name.lower()
     return str(end.status) if end.status is not None and end.status != 200 else OTHER_ERROR
-
-
-def _observe_memory(_options: CallbackOptions) -> Iterator[Observation]:
-    found = resident_bytes()
-    if found is not None:
-        yield Observation(found)
