@@ -87,7 +87,7 @@ def build_definitions(
 
 def _fingerprint(source: Source, config: Config) -> str | None:
     """What a run is compared with; None where all runs are those of one machine."""
-    are_several = source.schedule.runs > 1 or is_distributed(os.environ)
+    are_several = source.has_several_runs or is_distributed(os.environ)
     return code_fingerprint(source, config.store) if are_several else None
 
 

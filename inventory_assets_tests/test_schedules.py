@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -9,6 +10,7 @@ import pytest
 from inventory_assets.config import Schedule, Shards
 from inventory_assets.defs.assets.listing import FIND_SHARDS_TAG
 from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
+from inventory_assets.defs.source.repeated_run import LISTED_SINCE_TAG
 from inventory_assets.defs.source.resources import SourceBucket
 from inventory_assets.inventory.errors import StoreError
 from inventory_assets_tests.assets.world import (
@@ -238,6 +240,61 @@ def test_a_store_that_cannot_be_read_does_not_keep_the_runs_from_starting(
 
     monkeypatch.setattr("inventory_assets.defs.schedules.newest_manifest", fail)
     assert [len(partitions_of(wide, each)) for each in tick(wide)] == [2, 2, 2]
+
+
+# Shards that runs share
+
+
+def sharing(folder: Path, instance: dg.DagsterInstance, **shards: Any) -> World:
+    """Like `wide`, with three runs that share shards."""
+    schedule = Schedule(runs=3, start_date=TODAY - timedelta(days=5))
+    fields = {"bucket": "memory", "schedule": schedule, "shards": Shards(shared=True, **shards)}
+    return World(folder, instance, fields)
+
+
+def test_a_shard_that_is_heavier_than_a_run_is_in_several_runs(
+    tmp_path: Path, instance: dg.DagsterInstance, wide: World
+) -> None:
+    wide.pass_day(YESTERDAY)
+    wide.set_day(TODAY)
+    world = sharing(tmp_path, instance)
+    requests = tick(world)
+    assert [partitions_of(world, each) for each in requests] == [
+        [REMAINDER, "a/", "b/"],
+        ["c/"],
+        ["c/", "d/", "e/"],
+    ]
+    assert len({each.run_key for each in requests}) == 3
+    assert [FIND_SHARDS_TAG in each.tags for each in requests] == [True, False, False]
+
+
+def test_runs_of_the_only_shard_have_keys_of_their_own_and_the_time_of_the_tick(
+    tmp_path: Path, instance: dg.DagsterInstance, buckets: Buckets
+) -> None:
+    assert buckets.keys
+    world = sharing(tmp_path, instance, depth=0)
+    at = datetime.combine(TODAY, time(1), UTC)
+    requests = tick(world, at)
+    remainder = f"{TODAY}|{REMAINDER}"
+    assert [bounds(each) for each in requests] == [(remainder, remainder)] * 3
+    key = f"{TODAY}|{REMAINDER}..{REMAINDER}"
+    assert [each.run_key for each in requests] == [key, f"{key}|2", f"{key}|3"]
+    assert [each.tags[RUN_OF_DATE_TAG] for each in requests] == ["1 of 3", "2 of 3", "3 of 3"]
+    since = {datetime.fromisoformat(each.tags[LISTED_SINCE_TAG]) for each in requests}
+    assert since == {at}
+    assert tick(world, at) == requests
+    world.forget_shards()
+
+
+def test_before_any_prefix_is_known_one_run_searches(
+    tmp_path: Path, instance: dg.DagsterInstance, buckets: Buckets
+) -> None:
+    assert buckets.keys
+    world = sharing(tmp_path, instance)
+    (request,) = tick(world)
+    assert (request.run_key, RUN_OF_DATE_TAG in request.tags) == (str(TODAY), False)
+    assert LISTED_SINCE_TAG in request.tags
+    world.forget_shards()
 
 
 def test_ticks_of_several_runs_send_no_request_to_the_bucket_either(

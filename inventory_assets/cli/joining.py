@@ -72,7 +72,9 @@ def open_shared_store(options: argparse.Namespace) -> "BucketStore":
         JoinRefused: It does not support conditional writes.
         StoreError: It cannot be used.
     """
-    from inventory_assets.inventory.errors import JoinRefused
+    from inventory_assets.inventory.shared_listing.conditional_record import (
+        require_conditional_writes,
+    )
     from inventory_assets.inventory.storage.bucket_store import BucketStore
     from inventory_assets.s3.bucket_config import BucketConfig
 
@@ -86,15 +88,7 @@ def open_shared_store(options: argparse.Namespace) -> "BucketStore":
         ),
         prefix,
     )
-    writes = store.conditional_writes
-    if not writes.are_honoured:
-        does = "ignores" if writes == "ignored" else "rejects"
-        raise JoinRefused(
-            f"{store.where('')} cannot be shared: its store {does} conditional writes (If-Match, "
-            "If-None-Match), so two processes could list the same keys and replace each other's "
-            "records; name a bucket on a store that supports them, or list into a folder with "
-            "--out and --processes"
-        )
+    require_conditional_writes(store, "list into a folder with --out and --processes")
     return store
 
 

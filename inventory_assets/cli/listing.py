@@ -217,10 +217,10 @@ def _into_folder(
 def _joined(
     options: argparse.Namespace, lister: "ListClient", report: "Report", observer: "ListingObserver"
 ) -> Listed:
-    from inventory_assets.inventory.shared_listing.completion import UNREADABLE
     from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS
     from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
     from inventory_assets.inventory.shared_listing.shared_listing import join_listing
+    from inventory_assets.inventory.shared_listing.url_goal import UNREADABLE
     from inventory_assets.inventory.storage.encodings import Encodings
 
     store = open_shared_store(options)

@@ -23,8 +23,13 @@ from inventory_assets.config.loading import (
     load_valid_sources,
 )
 from inventory_assets.config.metadata import Metadata
-from inventory_assets.config.source import (
+from inventory_assets.config.schedule import (
     DEFAULT_CRON,
+    Schedule,
+    Shards,
+    estimated_partitions,
+)
+from inventory_assets.config.source import (
     LIFECYCLE_OF_BUCKET,
     MANY_PARTITIONS,
     MAX_PREFIX_BYTES,
@@ -32,12 +37,9 @@ from inventory_assets.config.source import (
     Exports,
     Hygiene,
     Retention,
-    Schedule,
-    Shards,
     Source,
     SourceName,
     SourceTable,
-    estimated_partitions,
 )
 from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
 

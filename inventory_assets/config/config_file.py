@@ -78,6 +78,21 @@ class ConfigFile(_Table):
 
     @field_validator("sources")
     @classmethod
+    def _shared_shards_are_on_a_bucket(
+        cls, sources: dict[str, SourceTable], info: ValidationInfo
+    ) -> dict[str, SourceTable]:
+        sharing = [name for name, source in sources.items() if source.shards.shared]
+        if sharing and not is_bucket(info.data.get("store", EXAMPLE_STORE)):
+            raise ValueError(
+                f"found shards.shared = true in {sharing[0]}, and a folder as the store, expected "
+                "a bucket, because runs share a listing by conditional writes, which folders of "
+                f'several machines do not have; write for example store = "{EXAMPLE_STORE}", or '
+                "remove shards.shared"
+            )
+        return sources
+
+    @field_validator("sources")
+    @classmethod
     def _folders_differ(cls, sources: dict[str, SourceTable]) -> dict[str, SourceTable]:
         names: dict[tuple[str, str], str] = {}
         for name, source in sources.items():

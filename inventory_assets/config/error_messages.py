@@ -16,13 +16,12 @@ from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
 from inventory_assets.config.metadata import Metadata
+from inventory_assets.config.schedule import Schedule, Shards
 from inventory_assets.config.source import (
     Budget,
     Exports,
     Hygiene,
     Retention,
-    Schedule,
-    Shards,
     SourceTable,
 )
 from inventory_assets.config.store import StoreAccess

@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails, core_schema
 
 from inventory_assets.config.config_file import CONFIG_FILE, CONFIG_VARIABLE, Config, ConfigFile
 from inventory_assets.config.error_messages import format_error
-from inventory_assets.config.source import Hygiene, Schedule, Shards, Source
+from inventory_assets.config.schedule import Schedule, Shards
+from inventory_assets.config.source import Hygiene, Source
 from inventory_assets.config.store import DEFAULT_STORE
 from inventory_assets.errors import InventoryError
 

@@ -1,47 +1,28 @@
 """The tables `[sources.<name>]`: what to inventory, how and when."""
 
-import datetime as dt
 import math
 import re
-import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from inventory_assets.config.alerts import Alerts
-from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
 from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.metadata import Metadata
+from inventory_assets.config.schedule import MAX_RUNS, Schedule, Shards, estimated_partitions
 from inventory_assets.config.strict import StrictTable as _Table
-from inventory_assets.config.wording import VERSIONS_IN_DIRECTORIES, describe_value, suggestion
+from inventory_assets.config.wording import VERSIONS_IN_DIRECTORIES, describe_value
 
 LIFECYCLE_OF_BUCKET = "bucket"
-DEFAULT_CRON = "0 1 * * *"
 MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
 MANY_PARTITIONS = 50_000
-MAX_RUNS = 64
 MAX_PREFIX_BYTES = 1024  # longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
 
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-
-
-class Shards(_Table):
-    """How a source is divided into shards, each of which is a partition."""
-
-    depth: Annotated[int, Field(ge=0, le=10)] = 1
-    """Levels of the delimiter '/' to discover prefixes on; 0 lists the source as one shard."""
-    max_shards: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Maximum number of shards; if there would be more, no new ones are added."""
-    min_objects: Annotated[int, Field(ge=0)] = 0
-    """A prefix with fewer objects in the last manifest gets no shard of its own."""
-    split_objects: Annotated[int, Field(ge=1)] = 5_000_000
-    """A prefix with more objects in the last manifest is split one level further."""
-    retire_after_days: Annotated[int, Field(ge=0, le=36_500)] = 30
-    """A shard that was empty for so many days is no partition any more; 0 keeps all shards."""
 
 
 class Exports(_Table):
@@ -100,52 +81,6 @@ class Budget(_Table):
                 "usd = 0.5, or remove it"
             )
         return usd
-
-
-class Schedule(_Table):
-    """When a source is inventoried."""
-
-    cron: str = DEFAULT_CRON
-    """When the daily inventory starts: minute, hour, day of month, month, day of week."""
-    timezone: str = "UTC"
-    """The IANA time zone of `cron` and of the date partitions."""
-    start_date: Annotated[dt.date | None, Field(examples=[dt.date(2026, 1, 1)])] = None
-    """The first date partition; without it, as many dates as are kept, or a year of them."""
-    listing_window_days: Annotated[int, Field(ge=2, le=36_500)] = 31
-    """Number of days, including today, whose shards are partitions."""
-    runs: Annotated[int, Field(ge=1, le=MAX_RUNS)] = 1
-    """Maximum runs that list a date together, each a part of its shards; see docs/many-runs.md."""
-    objects_per_run: Annotated[int | None, Field(ge=1, examples=[50_000_000])] = None
-    """With it, no more runs start than the last manifest has so many objects for."""
-    sensor_interval_seconds: Annotated[int, Field(ge=30)] = 300
-    """Seconds between two searches for new prefixes."""
-
-    @field_validator("cron")
-    @classmethod
-    def _cron_is_one_dagster_runs(cls, cron: str) -> str:
-        if not is_cron(cron):
-            raise ValueError(
-                f"found {describe_value(cron)}, expected the five fields of cron: minute, hour, "
-                f'day of month, month, day of week; write for example cron = "{DEFAULT_CRON}"'
-            )
-        return cron
-
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_is_known(cls, timezone: str) -> str:
-        if timezone != "UTC" and timezone not in (known := zoneinfo.available_timezones()):
-            remedy = suggestion(timezone, known) or 'write for example timezone = "UTC"'
-            raise ValueError(
-                f"found {describe_value(timezone)}, expected the name of an IANA time zone; "
-                f"{remedy}"
-            )
-        return timezone
-
-
-def estimated_partitions(shards: Shards, schedule: Schedule) -> int:
-    """The maximum number of partitions by date and shard of a source."""
-    prefixes = shards.max_shards if shards.depth else 0
-    return schedule.listing_window_days * (prefixes + 1)  # the remainder is a shard, too
 
 
 class SourceTable(_Table):
@@ -285,6 +220,19 @@ class SourceTable(_Table):
             )
         return exports
 
+    @field_validator("shards")
+    @classmethod
+    def _shared_shards_are_listed_in_byte_order(
+        cls, shards: Shards, info: ValidationInfo
+    ) -> Shards:
+        if shards.shared and info.data.get("key_order") == "directory":
+            raise ValueError(
+                'found shared = true with key_order = "directory", expected a store that lists in '
+                "byte order, as runs cannot divide the keys of another; remove shared, or key_order"
+                " if the store lists in byte order"
+            )
+        return shards
+
     @field_validator("schedule")
     @classmethod
     def _partitions_are_few(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
@@ -340,6 +288,11 @@ class Source(SourceTable):
     def folder_name(self) -> str:
         """The name of its folder in the store, below that of its bucket."""
         return self.folder or self.name
+
+    @property
+    def has_several_runs(self) -> bool:
+        """Whether several runs may list it at the same time, on purpose."""
+        return self.schedule.runs > 1 or self.shards.shared
 
     @property
     def growth_holds(self) -> bool:

@@ -13,11 +13,13 @@ from inventory_assets.defs.source.partitioned_asset import SHARDS_TAG
 from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
 from inventory_assets.defs.source.planned_shards import LAST_PLANNED_TAG
 from inventory_assets.defs.source.pools import pool_mistake
+from inventory_assets.defs.source.repeated_run import LISTED_SINCE_TAG
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.run_plan import (
     balanced_slices,
     planned_runs,
     shard_weights,
+    shared_slices,
 )
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 
@@ -57,9 +59,14 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
         if not shard_keys:
             shard_keys = add_remainder(assets, context.instance)
         day = context.scheduled_execution_time.date()
-        parts = _planned_parts(context, assets, day, shard_keys) if are_several else [shard_keys]
+        parts = [shard_keys]
+        if are_several:
+            parts = [list(each) for each in _planned_parts(context, assets, day, shard_keys)]
+        since = {LISTED_SINCE_TAG: context.scheduled_execution_time.isoformat()}
         for number, part in enumerate(parts, start=1):
             tags = assets.partitions.range_tags(day, part)
+            if assets.source.shards.shared:
+                tags |= since
             if number == 1:
                 tags |= {FIND_SHARDS_TAG: "true", LAST_PLANNED_TAG: shard_keys[-1]}
             if len(parts) == 1:
@@ -67,7 +74,9 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
                 continue
             tags |= {RUN_OF_DATE_TAG: f"{number} of {len(parts)}", SHARDS_TAG: assets.source.name}
             # A tick that is repeated may divide the shards otherwise; none is left out then.
-            yield dg.RunRequest(run_key=f"{day}|{part[0]}..{part[-1]}", tags=tags)
+            run_key = f"{day}|{part[0]}..{part[-1]}"
+            same = parts[: number - 1].count(part)
+            yield dg.RunRequest(run_key=f"{run_key}|{same + 1}" if same else run_key, tags=tags)
 
     return daily
 
@@ -78,7 +87,11 @@ def _planned_parts(
     day: date,
     shard_keys: Sequence[str],
 ) -> list[Sequence[str]]:
-    """The shards of each run: neighbours in Dagster's order, alike in rows of the last manifest."""
+    """The shards of each run: neighbours in Dagster's order, alike in rows of the last manifest.
+
+    If they are shared, several runs may have the same shard. Not so the remainder before any prefix
+    is known: the first run searches for prefixes, and others would list what it finds, too.
+    """
     if mistake := pool_mistake(context.instance, assets.source):
         context.log.warning(mistake)
     work = assets.bind(context.resources, context.instance)
@@ -92,6 +105,10 @@ def _planned_parts(
     schedule = assets.source.schedule
     count = planned_runs(rows, schedule.runs, schedule.objects_per_run)
     weights = shard_weights([_known_prefix(work, key) for key in shard_keys], rows)
+    if assets.source.shards.shared:
+        if not rows and len(shard_keys) == 1 and assets.source.shards.depth:
+            count = 1
+        return [shard_keys[part] for part in shared_slices(weights, count)]
     return [shard_keys[part] for part in balanced_slices(weights, count)]
 
 

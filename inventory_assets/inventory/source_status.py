@@ -104,14 +104,25 @@ def _odd(newest: Manifest, baseline: Manifest | None, bounds: GrowthBounds) -> I
 
 
 def _unfinished(store: Store, layout: Layout) -> Iterator[UnfinishedListings]:
-    folder = folder_of(layout.checkpoints(date.min))
-    for day in sorted(filter(None, map(day_of_partition, store.list_names(folder)))):
+    folders = [folder_of(folder(date.min)) for folder in (layout.checkpoints, layout.shared_work)]
+    dates = {day_of_partition(name) for folder in folders for name in store.list_names(folder)}
+    for day in sorted(filter(None, dates)):
         of_date = layout.checkpoints(day)
         names = [name for name in store.list_names(of_date) if name.endswith(".json")]
-        if names:
-            written = (_written_at(store, f"{of_date}/{name}") for name in names[:CHECKPOINTS_READ])
+        keys = [f"{of_date}/{name}" for name in names]
+        shared = _shared_listings(store, layout.shared_work(day))
+        for folder in shared:
+            keys += [f"{folder}/{name}" for name in store.list_names(folder)]
+        if names or shared:
+            written = (_written_at(store, key) for key in keys[:CHECKPOINTS_READ])
             last = max(filter(None, written), default=None)
-            yield UnfinishedListings(day, len(set(map(listing_of, names))), last)
+            yield UnfinishedListings(day, len(set(map(listing_of, names))) + len(shared), last)
+
+
+def _shared_listings(store: Store, folder: str) -> list[str]:
+    """The folders of the checkpoints of listings that several runs share."""
+    names = [name for name in store.list_names(folder) if not name.endswith(".json")]
+    return [f"{folder}/{name}/checkpoints" for name in names]
 
 
 def _written_at(store: Store, key: str) -> datetime | None:

@@ -14,6 +14,7 @@ import pytest
 
 from inventory_assets.config import Shards
 from inventory_assets.defs.assets import listing
+from inventory_assets.defs.source import shard_listing
 from inventory_assets.defs.source.partition_steps import StepResult, step_results
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
@@ -262,7 +263,7 @@ def test_the_log_reports_the_progress_of_a_run(
 
     monkeypatch.setattr(ProgressMeter, "progress", watched)
     monkeypatch.setattr(ModelS3, "seconds", seconds)
-    monkeypatch.setattr(listing, "PROGRESS_INTERVAL_SECONDS", 0.001)
+    monkeypatch.setattr(shard_listing, "PROGRESS_INTERVAL_SECONDS", 0.001)
     world.set_day(TODAY)
     outcome = world.list_all()
     said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
@@ -277,7 +278,7 @@ def test_a_message_of_a_listing_is_once_in_the_log_of_its_run(
     """Whether or not Dagster records the messages of the package itself."""
     buckets.keys["memory"] = {"a/1", "root"}
     logger = logging.getLogger("inventory_assets.any.room")
-    list_all = listing._list_all
+    list_all = shard_listing.list_partitions
 
     def list_and_log(*arguments: Any) -> Iterator[Any]:
         logger.info("said by the step")
@@ -289,7 +290,7 @@ def test_a_message_of_a_listing_is_once_in_the_log_of_its_run(
         logger.warning("said at the end")
         yield from step_results(context)
 
-    monkeypatch.setattr(listing, "_list_all", list_and_log)
+    monkeypatch.setattr(listing, "list_partitions", list_and_log)
     monkeypatch.setattr(listing, "step_results", end_and_log)
     overrides = {"python_logs": {"managed_python_loggers": managed}}
     with dg.instance_for_test(overrides=overrides) as instance:
@@ -308,9 +309,9 @@ def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> N
     world.pass_day(YESTERDAY)
     work = world.assets.bind(SimpleNamespace(**world.resources()), world.instance)
     wanted = [ShardRequest(TODAY, Shard(prefix)) for prefix in ("", "a/", "new/")]
-    assert listing.expected_rows(work, wanted) == {"": 1, "a/": 2, "new/": None}
-    assert listing.expected_rows(work, [ShardRequest(YESTERDAY, Shard("a/"))]) == {"a/": None}
-    assert listing.expected_rows(work, []) == {}
+    assert shard_listing.expected_rows(work, wanted) == {"": 1, "a/": 2, "new/": None}
+    assert shard_listing.expected_rows(work, [ShardRequest(YESTERDAY, Shard("a/"))]) == {"a/": None}
+    assert shard_listing.expected_rows(work, []) == {}
 
 
 def test_two_levels_of_shards_cover_every_key_once(make_world: Callable[..., World]) -> None:

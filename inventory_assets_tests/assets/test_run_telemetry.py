@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from inventory_assets.defs.assets import listing
+from inventory_assets.defs.source import shard_listing
 from inventory_assets.defs.source.run_telemetry import TRACE_TAG
 from inventory_assets_tests.assets.conftest import SECRET_KEY
 from inventory_assets_tests.assets.listed_shards import DENIED
@@ -26,7 +26,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpReceiver]:
 def test_a_run_has_the_id_of_its_trace_as_a_tag_and_in_its_log(
     make_world: Callable[..., World], receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "PROGRESS_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(shard_listing, "PROGRESS_INTERVAL_SECONDS", 0.01)
     world = make_world(KEYS)
     world.discover()
     outcome = world.list_all()

@@ -63,6 +63,26 @@ def test_an_external_id_with_a_mistaken_role_is_not_a_second_mistake() -> None:
     assert mistake('external_id = "42"\nrole_arn = "r"').startswith("sources.logs.role_arn: ")
 
 
+def test_shared_shards_need_a_bucket_for_the_results() -> None:
+    text = '[sources.logs]\nbucket = "acme-logs"\nshards.shared = true\n'
+    (line,) = mistakes(text)
+    assert line.startswith("sources: found shards.shared = true in logs, and a folder as the store")
+    assert 'write for example store = "s3://acme-inventories/daily"' in line
+    config = load(f'store = "s3://acme-inventories/daily"\n{text}versions = true\n')
+    assert config.sources["logs"].has_several_runs
+    (line,) = mistakes(f"store = 7\n{text}")  # told once
+    assert line.startswith("store: ")
+
+
+def test_shared_shards_of_a_bucket_in_directory_order_are_an_error() -> None:
+    store = 'store = "s3://acme-inventories/daily"\n'
+    (line,) = mistakes(
+        f'{store}[sources.logs]\nbucket = "acme-logs"\nkey_order = "directory"\n'
+        "shards.shared = true\n"
+    )
+    assert line.startswith('sources.logs.shards: found shared = true with key_order = "directory"')
+
+
 def test_versions_in_directory_order_are_an_error() -> None:
     line = mistake('key_order = "directory"\nversions = true')
     assert 'sources.logs.versions: found true together with key_order = "directory"' in line

@@ -7,6 +7,7 @@ from inventory_assets.inventory.listing.run_plan import (
     balanced_slices,
     planned_runs,
     shard_weights,
+    shared_slices,
 )
 
 
@@ -65,3 +66,29 @@ def test_no_more_runs_than_there_are_objects_for() -> None:
 
 def test_without_a_manifest_all_runs_are_started() -> None:
     assert planned_runs({}, 8, 50) == 8
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=12), st.integers(1, 10))
+def test_runs_that_share_have_neighbours_alike_in_weight(weights: list[int], count: int) -> None:
+    slices = shared_slices(weights, count)
+    assert len(slices) == count
+    runs = [[*range(len(weights))[each]] for each in slices]
+    assert all(runs)
+    assert [*dict.fromkeys(index for run in runs for index in run)] == [*range(len(weights))]
+    for index, weight in enumerate(weights):
+        if weight * count < sum(weights):  # it is lighter than the part of a run
+            assert sum(index in run for run in runs) == 1
+    # The weight of a shard is that of all runs that have it.
+    having = [sum(index in run for run in runs) for index in range(len(weights))]
+    loads = [sum(weights[index] / having[index] for index in run) for run in runs]
+    assert max(loads) <= 2 * sum(weights) / count + 1e-6
+
+
+def test_one_shard_is_shared_by_all_runs() -> None:
+    assert shared_slices([7], 3) == [slice(0, 1)] * 3
+    assert shared_slices([], 3) == []
+
+
+def test_a_heavy_shard_is_shared_and_the_light_ones_are_not() -> None:
+    assert shared_slices([5, 5, 1000, 5], 3) == [slice(0, 3), slice(2, 3), slice(2, 4)]
+    assert shared_slices([10, 10, 10, 10], 2) == [slice(0, 2), slice(2, 4)]

@@ -1,7 +1,7 @@
 """`object_listing`: the objects of each shard of a source on each date."""
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import date, timedelta
@@ -23,34 +23,27 @@ from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.partitions import RUN_OF_DATE_TAG
 from inventory_assets.defs.source.planned_shards import with_shards_since_plan
 from inventory_assets.defs.source.pools import pool_mistake
-from inventory_assets.defs.source.repeated_run import listed_before
+from inventory_assets.defs.source.repeated_run import listed_before, requested_at
 from inventory_assets.defs.source.request_share import request_share
 from inventory_assets.defs.source.run_checks import shard_run_metadata
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.defs.source.run_telemetry import run_telemetry
+from inventory_assets.defs.source.shard_listing import list_partitions
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import RunEnded, UnknownShard
 from inventory_assets.inventory.listing.budget import budget_excess, expected_requests
-from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
-from inventory_assets.inventory.listing.shard_lister import ShardLister
-from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
-from inventory_assets.inventory.runs.shard_run import OnRun, ShardRun
+from inventory_assets.inventory.runs.shard_run import ShardRun
 from inventory_assets.s3.page_source import PageSource
-from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.prefix_discovery import Discovery
-from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
 
 LOG = logging.getLogger(__name__)
 
 FIND_SHARDS_TAG = "inventory_assets/find_shards"
 """The tag of a run that searches for new prefixes before it lists."""
-
-PROGRESS_INTERVAL_SECONDS = 5.0
-"""Interval of progress messages in the run's log."""
 
 
 def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -144,7 +137,10 @@ def _list(
 
     for partition_key, snapshot in before.items():
         _log_listing(context, work, key, partition_key, snapshot, None)
-    with closing(_list_all(work, partition_keys, telemetry, note_run, keep_within_share)) as listed:
+    since = requested_at(context) if work.source.shards.shared else None
+    with closing(
+        list_partitions(work, partition_keys, telemetry, note_run, keep_within_share, since)
+    ) as listed:
         for partition_key, result in listed:
             if isinstance(result, RunEnded):
                 raise result
@@ -273,76 +269,3 @@ def _with_new_shards(
     new = [str(work.assets.partitions.key(day, each)) for day in days for each in found.added]
     known = dict.fromkeys([*work.shard_keys, *found.added])
     return replace(work, shard_keys=tuple(known)), [*partition_keys, *new], found.discovery
-
-
-def _list_all(
-    work: SourceContext,
-    partition_keys: Sequence[str],
-    telemetry: ListingTelemetry,
-    on_run: OnRun,
-    keep_within_share: Callable[[PageSource], None],
-) -> Generator[tuple[str, Snapshot | Exception], None, None]:
-    """List the partitions in parallel, under one limit of requests.
-
-    No thread outlives the iteration: an interruption ends the requests under way. The progress of
-    all of them is logged every few seconds. `on_run` receives the run record of each shard, and
-    `keep_within_share` the client that sends the requests.
-    """
-    known = work.known_prefixes()
-    requests: dict[ShardRequest, str] = {}
-    for partition_key in partition_keys:
-        day, shard_key = work.assets.partitions.split(partition_key)
-        try:
-            versions = versions_for_date(day, work)
-            requests[ShardRequest(day, work.shard(shard_key, known), versions)] = partition_key
-        except InventoryError as error:
-            yield partition_key, error
-    expected = expected_rows(work, list(requests))
-    lister = work.bucket.lister(work.now(), telemetry.requests)
-    keep_within_share(lister)
-    telemetry.watch(lambda: lister.in_flight)
-    meter = ProgressMeter(lambda: lister.in_flight, expected)
-    lister.profile = work.profile(lister)
-    shard_lister = ShardLister(
-        lister,
-        work.store,
-        work.layout,
-        work.key_order(),
-        work.now,
-        telemetry.reported(meter.on_event),
-        observer=telemetry.listing,
-        on_run=on_run,
-    )
-    try:
-        with reported_every(meter, _log_progress, PROGRESS_INTERVAL_SECONDS):
-            for each, result in shard_lister.list_shards(list(requests)):
-                yield requests[each], result
-    finally:
-        lister.close()
-
-
-def _log_progress(progress: Progress) -> None:
-    LOG.info("%s", progress.line)
-
-
-def versions_for_date(day: date, work: SourceContext) -> Versions | None:
-    """The versions that represent a date; None for current objects.
-
-    Raises:
-        DateNotObservable: The date cannot be listed now.
-    """
-    timezone = work.source.schedule.timezone
-    if work.source.versions:
-        return versions_of(day, work.now(), timezone)
-    require_observable(day, work.now(), timezone)
-    return None
-
-
-def expected_rows(work: SourceContext, requests: Sequence[ShardRequest]) -> dict[str, int | None]:
-    """The expected number of objects of each shard: that of the baseline, or None."""
-    if not requests:
-        return {}
-    day = min(each.day for each in requests)
-    baseline = newest_manifest(work.store, work.layout, before=day)
-    rows = {entry.shard.prefix: entry.rows for entry in baseline.shards} if baseline else {}
-    return {each.shard.prefix: rows.get(each.shard.prefix) for each in requests}

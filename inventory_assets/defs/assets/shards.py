@@ -267,7 +267,7 @@ def _shards_of_other_runs(
 
 def shard_bounds(work: SourceContext) -> ShardBounds:
     """The limits of sharding the source."""
-    return ShardBounds(**work.source.shards.model_dump(exclude={"retire_after_days"}))
+    return ShardBounds(**work.source.shards.model_dump(exclude={"retire_after_days", "shared"}))
 
 
 def rows_of_newest_manifest(work: SourceContext) -> RowsUnder:

@@ -221,12 +221,12 @@ class RequestShare:
 def request_share(
     context: dg.AssetExecutionContext, work: SourceContext
 ) -> Iterator[Callable[[Capped], None]]:
-    """The share of a run in the requests of its source; all of them if one run lists a date.
+    """The share of a run in the requests of its source; all of them if only one run lists it.
 
     Yields:
         A function that keeps the requests of a client within the share.
     """
-    if work.source.schedule.runs == 1:
+    if not work.source.has_several_runs:
         yield _without_cap
         return
     run_id = context.run.run_id

@@ -123,7 +123,8 @@ def list_by_processes(
     if not (work.versions and work.versions.as_of):
         # Keys without a version at that time are not listed, so there seams prove nothing.
         unseen = unseen_between(sorted(evidence, key=lambda row: row.key_range))
-        parts += list_unseen(work, checkpoints, unseen, wanted, stats)
+        for again in list_unseen(work, checkpoints, unseen, wanted, stats):
+            parts += again.parts
     return tuple(parts)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from inventory_assets.inventory.errors import IncompleteListing
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
+from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.checkpoint_record import (
     checkpoint_name,
     listing_fingerprint,
@@ -33,6 +34,7 @@ from inventory_assets.scan.engine.events import (
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
+from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce, tiling_violation
 from inventory_assets.scan.validation.object_versions import Versions
@@ -59,6 +61,7 @@ class Work:
         key_order: The order in which the store lists; None to detect it.
         observer: Is told what this process does.
         folder: The name of the folder of the parts, below that of the bucket.
+        results: The layout of the source to which the parts belong; None if they belong to none.
     """
 
     lister: PageSource
@@ -72,9 +75,13 @@ class Work:
     key_order: KeyOrder | None = None
     observer: ListingObserver = UNOBSERVED
     folder: str = "list"
+    results: Layout | None = None
 
     @property
     def layout(self) -> Layout:
+        """The keys and encodings of the parts."""
+        if self.results is not None:
+            return self.results
         return Layout(self.lister.bucket_config.bucket, self.folder, self.encodings)
 
 
@@ -130,8 +137,9 @@ def list_by_ranges(
     checkpoints: CheckpointLog,
     wanted: Sequence[KeyRange],
     stats: RequestStats,
-    open_builder: "Callable[[Work, CheckpointLog, ListingJob], RangesBuilder] | None" = None,
+    open_builder: "OpenBuilder | None" = None,
     between_events: Callable[[ParallelScan], None] = do_nothing,
+    split_hints: Sequence[str] = (),
 ) -> RangesListed:
     """List some ranges in parallel.
 
@@ -142,6 +150,7 @@ def list_by_ranges(
         stats: Counts the requests.
         open_builder: Opens the sink; None for a `RangesBuilder`.
         between_events: See `list_in_parallel`.
+        split_hints: See `ListingJob`.
 
     Raises:
         IncompleteListing: The listing does not prove that it is complete.
@@ -157,6 +166,8 @@ def list_by_ranges(
         resumed_objects=resumed.rows,
         resumed_evidence=resumed.evidence,
         versions=work.versions,
+        initial_splits=pick_evenly(split_hints, work.lister.bucket_config.max_in_flight),
+        split_hints=split_hints,
     )
 
     def open_sink(job: ListingJob) -> RangesBuilder:
@@ -201,10 +212,25 @@ class RangesBuilder(CheckpointedSink):
         work: The keys to list, and the store.
         checkpoints: The checkpoints of the listing.
         job: The ranges.
+        segments: See `PartAssembler`, for parts that a manifest will name; None for others.
     """
 
-    def __init__(self, work: Work, checkpoints: CheckpointLog, job: ListingJob) -> None:
-        super().__init__(job, checkpoints, work.store, work.layout, RowBuffer(), for_manifest=False)
+    def __init__(
+        self,
+        work: Work,
+        checkpoints: CheckpointLog,
+        job: ListingJob,
+        segments: Sequence[BaselineSegment] | None = None,
+    ) -> None:
+        super().__init__(
+            job,
+            checkpoints,
+            work.store,
+            work.layout,
+            RowBuffer(),
+            for_manifest=segments is not None,
+            segments=segments or (),
+        )
         self._work = work
         self._expected = [*job.ranges]
 
@@ -248,3 +274,7 @@ class RangesBuilder(CheckpointedSink):
 
     def fail(self, error: Exception) -> None:
         """Do nothing: the caller removes the checkpoints if no run can resume from them."""
+
+
+OpenBuilder = Callable[[Work, CheckpointLog, ListingJob], RangesBuilder]
+"""Opens the sink of some ranges."""

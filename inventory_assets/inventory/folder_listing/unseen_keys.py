@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from inventory_assets.inventory.folder_listing.range_listing import Work, list_by_ranges
+from inventory_assets.inventory.folder_listing.range_listing import (
+    OpenBuilder,
+    RangesBuilder,
+    RangesListed,
+    Work,
+    list_by_ranges,
+)
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
-from inventory_assets.inventory.parts.part import Part
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import SeamDisagrees
@@ -17,7 +22,8 @@ def list_unseen(
     unseen: Iterable[tuple[KeyRange, str | None]],
     wanted: Sequence[KeyRange],
     stats: RequestStats,
-) -> list[Part]:
+    open_builder: OpenBuilder = RangesBuilder,
+) -> list[RangesListed]:
     """List the keys between two ranges again whose scans disagree on them.
 
     Args:
@@ -26,20 +32,21 @@ def list_unseen(
         unseen: Ranges without a listed key, each with the first key listed after it, or None.
         wanted: The ranges that are listed at all, in key order.
         stats: Counts the requests.
+        open_builder: Opens the sink of each range.
 
     Returns:
-        The parts of the keys that were found.
+        What was found in each range.
 
     Raises:
         SeamDisagrees: The store still does not list a key that exists.
         InventoryError: Any error of a listing.
     """
-    parts: list[Part] = []
+    found: list[RangesListed] = []
     lister, versions = work.lister, work.versions is not None
     for key_range, first_key in unseen:
         missing = [both for each in wanted if (both := key_range.intersection(each))]
-        listed = list_by_ranges(work, checkpoints, missing, stats)
-        parts += listed.parts
+        listed = list_by_ranges(work, checkpoints, missing, stats, open_builder)
+        found.append(listed)
         shown = listed.evidence[-1].next_key if listed.evidence else first_key
         if first_key is not None and shown != first_key:
             # The key was deleted meanwhile, or the store contradicts itself.
@@ -52,4 +59,4 @@ def list_unseen(
                     f"after {key_range.after!r}, though the key exists: the store does not list in "
                     "byte order, ends listings too early, or loses keys"
                 )
-    return parts
+    return found

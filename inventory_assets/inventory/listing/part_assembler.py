@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.part_reuse import (
+    PartialHashes,
     ReplayedHashes,
     SegmentHasher,
     substitute_unchanged,
@@ -157,14 +158,23 @@ class PartAssembler:
             parts: From `finish`, and those of earlier runs, in key order.
             replayed: The hashes of the parts of earlier runs.
         """
-        streams = [*self._in_order()]
-        partial_hashes = [each for stream in streams for each in stream.hasher.partial_hashes]
+        partial_hashes, unchanged = self.hashed()
         partial_hashes += [hashed for each in replayed for hashed in each.partial_hashes]
-        unchanged = {part for stream in streams for part in stream.unchanged}
         unchanged.update(part for each in replayed for part in each.unchanged)
         return substitute_unchanged(
             parts, self._segments, partial_hashes, unchanged, partial(part_exists, self._store)
         )
+
+    def hashed(self) -> tuple[PartialHashes, set[Part]]:
+        """What was hashed, after `finish`.
+
+        Returns:
+            The hashes of segments that several streams have read, with their first keys; and the
+            parts of the baseline that are unchanged, but were written again.
+        """
+        streams = [*self._in_order()]
+        partial_hashes = [each for stream in streams for each in stream.hasher.partial_hashes]
+        return partial_hashes, {part for stream in streams for part in stream.unchanged}
 
     def fingerprints(self) -> list[tuple[str, Fingerprint]]:
         """The fingerprint of each stream after `finish`, with its first key."""

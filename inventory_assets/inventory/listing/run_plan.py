@@ -1,7 +1,8 @@
 """Divide the shards of a date among several runs: a part of neighbours for each, alike in rows."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from statistics import median_low
 
 from inventory_assets.s3.decoding.page import MAX_KEYS
@@ -59,6 +60,36 @@ def balanced_slices(weights: Sequence[int], count: int) -> list[slice]:
             slices.append(slice(start, number))
             start = number
     return slices
+
+
+def shared_slices(weights: Sequence[int], count: int) -> list[slice]:
+    """Divide a sequence among runs that can share an item.
+
+    Each run has an equal part of the whole weight. An item that is heavier than that belongs to all
+    runs into whose parts it reaches; any other item belongs to one run.
+
+    Args:
+        weights: The weights of the items, all positive.
+        count: The number of runs.
+
+    Returns:
+        The items of each run, in order; none is empty, and all items are in one at least.
+    """
+    if not weights:
+        return []
+    ends = [0, *accumulate(each * count for each in weights)]
+    share = ends[-1] // count
+    bounds = [share * number for number in range(count)] + [ends[-1]]
+    for number in range(1, count):
+        item = bisect_right(ends, bounds[number]) - 1
+        left, right = ends[item], ends[item + 1]
+        if right - left < share:
+            near_left = bounds[number] - left <= right - bounds[number]
+            bounds[number] = left if near_left else right
+    return [
+        slice(bisect_right(ends, begin) - 1, bisect_left(ends, end))
+        for begin, end in pairwise(bounds)
+    ]
 
 
 def _parts_within(weights: Sequence[int], bound: int) -> int:

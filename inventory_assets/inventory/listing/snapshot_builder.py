@@ -3,7 +3,7 @@
 import logging
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -14,6 +14,8 @@ from inventory_assets.inventory.errors import (
     IncompleteListing,
     RecordsUnreadable,
 )
+from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
+from inventory_assets.inventory.listing.checkpoint_record import ResumedWork
 from inventory_assets.inventory.listing.checkpointed_sink import CheckpointedSink
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.part_reuse import (
@@ -131,12 +133,7 @@ class SnapshotBuilder(CheckpointedSink):
     ) -> None:
         self.request = request = state.request
         baseline = state.baseline
-        segments = segments_of(baseline.parts, request.shard.ranges, sizing) if baseline else []
-        # After a change of the encodings, parts are not reused.
-        self._segments = [
-            each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
-            for each in segments
-        ]
+        self._segments = segments_to_reuse(baseline, request.shard, layout, sizing)
         super().__init__(
             job,
             state.checkpoints,
@@ -179,23 +176,6 @@ class SnapshotBuilder(CheckpointedSink):
     def _is_reusable(self, part: Part) -> bool:
         return self._layout.encodes_like(part.key) and part_exists(self._store, part)
 
-    def _replay_resumed(self) -> list[tuple[str, ReplayedHashes]]:
-        """Hash the parts of earlier runs, range by contiguous range.
-
-        Returns:
-            The hashes of each range, with its first key.
-        """
-        found = []
-        parts = self._resumed.parts
-        for key_range in coalesce(completed.key_range for completed in self._resumed.completed):
-            start = bisect_right(parts, key_range.after, key=_first_key)
-            stop = bisect_right(parts, key_range.until, key=_first_key)
-            if start < stop:
-                batches = read_records(self._store, parts[start:stop], [key_range])
-                each = replay_hashes(batches, key_range, self._segments)
-                found.append((parts[start].first_key, each))
-        return found
-
     def finish(self) -> Snapshot:
         """Publish the snapshot.
 
@@ -207,7 +187,7 @@ class SnapshotBuilder(CheckpointedSink):
         """
         shard, resumed = self.request.shard, self._resumed
         written = sorted([*self.assembler.finish(), *resumed.parts], key=_first_key)
-        replayed = self._replay_resumed()
+        replayed = replay_resumed(self._store, resumed, self._segments)
         hashed = [(first_key, each.fingerprint) for first_key, each in replayed]
         fingerprint = joined([*self.assembler.fingerprints(), *hashed]).hexdigest()
         parts, reuse = reuse_whole_shard(
@@ -263,6 +243,37 @@ class SnapshotBuilder(CheckpointedSink):
             publish_shard_run(self._store, self._layout, run)
         except (InventoryError, OSError) as error:
             LOG.warning("the run record of %r was not written: %s", run.prefix, error)
+
+
+def segments_to_reuse(
+    baseline: Manifest | None, shard: Shard, layout: Layout, sizing: PartSizing
+) -> list[BaselineSegment]:
+    """The segments of a shard in the baseline; after a change of the encodings, without parts."""
+    segments = segments_of(baseline.parts, shard.ranges, sizing) if baseline else []
+    return [
+        each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
+        for each in segments
+    ]
+
+
+def replay_resumed(
+    store: Store, resumed: ResumedWork, segments: Sequence[BaselineSegment]
+) -> list[tuple[str, ReplayedHashes]]:
+    """Hash the parts of earlier runs, range by contiguous range.
+
+    Returns:
+        The hashes of each range, with its first key.
+    """
+    found = []
+    parts = resumed.parts
+    for key_range in coalesce(completed.key_range for completed in resumed.completed):
+        start = bisect_right(parts, key_range.after, key=_first_key)
+        stop = bisect_right(parts, key_range.until, key=_first_key)
+        if start < stop:
+            batches = read_records(store, parts[start:stop], [key_range])
+            each = replay_hashes(batches, key_range, segments)
+            found.append((parts[start].first_key, each))
+    return found
 
 
 def _first_key(part: Part) -> str:

@@ -7,6 +7,7 @@ first, then the records of shards, then those of dates, and last what makes a da
 import re
 from enum import StrEnum
 
+from inventory_assets.inventory.listing.shared_work import SHARED_KINDS
 from inventory_assets.inventory.storage.layout import FileKind, parse_path, path_in_source
 from inventory_assets.inventory.storage.tombstones import marked_key
 
@@ -65,6 +66,10 @@ class LeftOut(StrEnum):
         "files of Iceberg tables, which name the places of files: materialize iceberg_tables for "
         "the dates that the tables are to have"
     )
+    SHARED = (
+        "records of listings that runs share at present: wait until they are done, or list these "
+        "shards again"
+    )
     UNKNOWN = "files of no kind that this version knows"
 
 
@@ -82,6 +87,8 @@ def stage_of(key: str) -> int | LeftOut:
     parsed = parse_path(path)
     if parsed is None:
         return LeftOut.UNKNOWN
+    if parsed.kind in SHARED_KINDS:
+        return LeftOut.SHARED
     return _STAGE_OF.get(parsed.kind, LeftOut.UNKNOWN)
 
 

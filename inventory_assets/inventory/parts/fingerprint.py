@@ -10,6 +10,7 @@ end at `MAX_CHUNK_RECORDS`. The fingerprint then depends on the ranges: equal sh
 changed, but changed shards never look equal.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -58,6 +59,22 @@ class _RecordBytes:
         return hashed.digest()
 
 
+@dataclass(frozen=True, slots=True)
+class FingerprintState:
+    """A fingerprint that can be joined to others, as text for a JSON document.
+
+    The bytes are in base64. See `Fingerprint` and `_RecordBytes` for the fields.
+    """
+
+    rows: int
+    head_rows: int
+    head: tuple[tuple[str, ...], ...]
+    has_end: bool
+    digests: str
+    tail_rows: int
+    tail: tuple[tuple[str, ...], ...]
+
+
 class Fingerprint:
     """An incremental hash of records; equal records in equal order have equal digests.
 
@@ -104,6 +121,33 @@ class Fingerprint:
         whole.update(self.tail.digest())
         return whole.hexdigest()
 
+    @property
+    def state(self) -> FingerprintState:
+        """The fingerprint as text."""
+        return FingerprintState(
+            self.rows,
+            self.head.rows,
+            _encoded(self.head),
+            self.has_end,
+            b64encode(self.digests).decode(),
+            self.tail.rows,
+            _encoded(self.tail),
+        )
+
+    @classmethod
+    def of_state(cls, state: FingerprintState) -> "Fingerprint":
+        """The fingerprint from its text.
+
+        Raises:
+            ValueError: The text is no base64.
+        """
+        found = cls()
+        found.rows, found.has_end = state.rows, state.has_end
+        found.head = _decoded(state.head_rows, state.head)
+        found.digests = bytearray(b64decode(state.digests, validate=True))
+        found.tail = _decoded(state.tail_rows, state.tail)
+        return found
+
     def _append(self, records: _RecordBytes, *, ends: bool) -> None:
         chunk = self.tail if self.has_end else self.head
         chunk.extend(records)
@@ -113,6 +157,19 @@ class Fingerprint:
         elif ends:
             self.digests += self.tail.digest()
             self.tail = _RecordBytes()
+
+
+def _encoded(records: _RecordBytes) -> tuple[tuple[str, ...], ...]:
+    """One piece: the hash does not depend on how the bytes of a column are divided."""
+    streams = zip(*records.pieces, strict=True)
+    columns = tuple(b64encode(b"".join(stream)).decode() for stream in streams)
+    return (columns,) if columns else ()
+
+
+def _decoded(rows: int, pieces: Iterable[Iterable[str]]) -> _RecordBytes:
+    return _RecordBytes(
+        rows, [tuple(b64decode(text, validate=True) for text in piece) for piece in pieces]
+    )
 
 
 def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> Fingerprint:

@@ -14,6 +14,7 @@ from functools import partial
 
 from inventory_assets.inventory.errors import ConflictError
 from inventory_assets.inventory.listing.checkpoint_record import listing_of
+from inventory_assets.inventory.listing.shared_work import SHARED_KINDS
 from inventory_assets.inventory.listing.source_record import SOURCE
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
@@ -23,6 +24,7 @@ from inventory_assets.inventory.retention.references import (
     read_references,
     require_known_kind,
 )
+from inventory_assets.inventory.retention.shared_leftovers import shared_leftovers
 from inventory_assets.inventory.retention.tombstone_state import (
     CONFIRMED,
     FOUND,
@@ -78,6 +80,7 @@ _ORDER = (
     (FileKind.SHARD_RUN, False),
     (FileKind.SNAPSHOT, False),
     (FileKind.CHECKPOINT, False),
+    *((kind, False) for kind in SHARED_KINDS),
 )
 """Kinds of files, and whether they are of the inventory in CSV."""
 
@@ -287,7 +290,8 @@ class _StoreScan:
     def abandoned(self, days: Iterable[date]) -> list[StoredFile]:
         """The checkpoints of listings that wrote none recently, which no run continues.
 
-        Also the inventories that were superseded, and are older than `SUPERSEDED_KEPT`.
+        Also what shared listings have left behind, and the inventories that were superseded, and
+        are older than `SUPERSEDED_KEPT`.
         """
         listings: dict[str, list[StoredFile]] = defaultdict(list)
         superseded = []
@@ -303,7 +307,17 @@ class _StoreScan:
             if not any(map(self._is_recent, files))
             for file in files
         ]
-        return checkpoints + superseded
+        leftovers = [
+            file
+            for day in days
+            for file in shared_leftovers(
+                self.store,
+                self.layout.shared_work(day),
+                [each for each in self.dated[day] if self._kinds[each.key][0] in SHARED_KINDS],
+                self._is_recent,
+            )
+        ]
+        return checkpoints + superseded + leftovers
 
     def is_old(self, tombstone: TombstoneState) -> bool:
         """Whether all runs that used the file before its tombstone have published their records."""

@@ -9,6 +9,7 @@ from inventory_assets.inventory.changes.shard_changes import CHANGES
 from inventory_assets.inventory.errors import OtherFormat
 from inventory_assets.inventory.gate.held_date import HELD
 from inventory_assets.inventory.listing.checkpoint_record import CHECKPOINT
+from inventory_assets.inventory.listing.shared_work import SHARED_LISTING, SHARED_RANGE
 from inventory_assets.inventory.manifest.manifest import MANIFEST, SUPERSEDED
 from inventory_assets.inventory.manifest.s3_inventory_format import S3_MANIFEST, SYMLINK
 from inventory_assets.inventory.manifest.snapshot import SNAPSHOT
@@ -33,8 +34,11 @@ RECORD_TYPES: dict[FileKind, FileType] = {
         CHECKPOINT,
         USAGE,
         METADATA,
+        SHARED_LISTING,
+        SHARED_RANGE,
     )
 }
+RECORD_TYPES[FileKind.SHARED_CHECKPOINT] = CHECKPOINT
 
 
 @dataclass(frozen=True, slots=True)

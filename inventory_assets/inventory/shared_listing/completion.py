@@ -1,4 +1,4 @@
-"""Verify the results of all participants together, publish them, and remove what is left over."""
+"""Join the results of all participants, and verify them together."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -6,9 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 
-from inventory_assets.inventory.errors import CorruptRecord, IncompleteListing
-from inventory_assets.inventory.folder_listing.range_listing import Work
+from inventory_assets.inventory.errors import IncompleteListing
+from inventory_assets.inventory.folder_listing.range_listing import (
+    OpenBuilder,
+    RangesBuilder,
+    RangesListed,
+    Work,
+)
 from inventory_assets.inventory.folder_listing.unseen_keys import list_unseen
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.manifest.unreadable_records import (
     MAX_TOLERATED,
     UnreadableRecord,
@@ -16,63 +22,54 @@ from inventory_assets.inventory.manifest.unreadable_records import (
     require_readable,
 )
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.shared_listing.conditional_record import write_if_unchanged
-from inventory_assets.inventory.shared_listing.listing_record import (
-    LISTING,
-    SharedListing,
-    SharedResult,
-    encode_listing,
-)
-from inventory_assets.inventory.shared_listing.range_board import CLOSING, BoardState
+from inventory_assets.inventory.shared_listing.listing_record import SharedListing, SharedResult
+from inventory_assets.inventory.shared_listing.range_board import BoardState
 from inventory_assets.inventory.shared_listing.range_record import RangeResult
-from inventory_assets.inventory.shared_listing.range_worker import open_checkpoints
-from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.unreadable_log import MAX_STORED
 from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_lower_bound
-from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
-
-FILES, UNREADABLE = "files.txt", "unreadable.jsonl"
-"""The URIs of the files, in key order; and the records that could not be decoded."""
+from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
 
 
-def publish_result(
-    work: Work, listing: SharedListing, etag: str, state: BoardState, now: Callable[[], datetime]
-) -> SharedListing:
-    """Verify the results of all ranges, and publish them in `listing.json`.
+def join_results(
+    work: Work,
+    listing: SharedListing,
+    state: BoardState,
+    now: Callable[[], datetime],
+    checkpoints: CheckpointLog,
+    open_builder: OpenBuilder = RangesBuilder,
+) -> SharedResult:
+    """Join the results of all ranges, and verify them together.
 
     Args:
         work: The bucket and the store.
         listing: The listing.
-        etag: The ETag of its record.
         state: The records, all of which are done.
         now: The clock.
-
-    Returns:
-        The finished listing.
+        checkpoints: Those of keys that must be listed again.
+        open_builder: Opens the sink of these keys.
 
     Raises:
         IncompleteListing: The results do not prove that they are complete.
         SeamDisagrees: The store still does not list a key that exists.
-        CorruptRecord: A part is missing.
         RecordsUnreadable: Most records, or all of them, cannot be decoded.
-        ConflictError: Another participant has written the record meanwhile.
         StoreError: The store cannot be used.
     """
-    whole, where = KeyRange.of_prefix(work.prefix), work.lister.bucket_config.display_name
+    where = work.lister.bucket_config.display_name
     results = [result for _, result in state.results.values()]
     evidence = sorted(
         (row for result in results for row in result.evidence), key=lambda row: row.key_range
     )
     parts = [part for result in results for part in result.parts]
     stats = RequestStats()
+    again: list[RangesListed] = []
     if not (work.versions and work.versions.as_of):
         # Keys without a version at that time are not listed, so there seams prove nothing.
-        checkpoints = open_checkpoints(work, listing, CLOSING)
-        parts += list_unseen(work, checkpoints, disagreements(evidence), [whole], stats)
+        unseen = disagreements(evidence, listing.ranges)
+        again = list_unseen(work, checkpoints, unseen, listing.ranges, stats, open_builder)
+    parts += [part for each in again for part in each.parts]
     parts.sort(key=lambda part: part.first_key)
-    _require_whole(where, state, parts, whole)
-    _require_files(work.store, listing, parts)
+    _require_whole(where, state, parts, listing.ranges)
     unreadable = _joined(
         [*results, RangeResult(unreadable=UnreadableRecords().joined(stats.unreadable))]
     )
@@ -81,20 +78,19 @@ def publish_result(
     faults = Counter({fault.value: count for fault, count in stats.faults.items()})
     for each in results:
         faults.update(each.faults)
-    found = SharedResult(
+    return SharedResult(
         now(),
         tuple(parts),
-        tuple(evidence),
+        with_unseen(evidence, [row for each in again for row in each.evidence]),
         listing.requests + stats.requests + sum(each.requests for each in results),
         dict(sorted(faults.items())),
         unreadable,
     )
-    finished = replace(listing, result=found)
-    write_if_unchanged(work.store, LISTING, encode_listing(finished), etag)
-    return finished
 
 
-def disagreements(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str | None]]:
+def disagreements(
+    evidence: Sequence[RangeEvidence], whole: Sequence[KeyRange] = ()
+) -> list[tuple[KeyRange, str | None]]:
     """The keys on which neighbouring participants disagree.
 
     The last page of a range shows the first key beyond it. If the range to the right begins with
@@ -102,6 +98,7 @@ def disagreements(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str
 
     Args:
         evidence: The evidence of ranges that tile all keys, in key order.
+        whole: All keys, if there are gaps in them: a key in a gap says nothing of the next range.
 
     Returns:
         Disjoint ranges without a listed key, to be listed again; each with the first key listed
@@ -113,7 +110,8 @@ def disagreements(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str
         after = row.last_key if row.last_key is not None else row.key_range.after
         until = evidence[-1].key_range.until if first is None else prefix_lower_bound(first)
         # An earlier run did not record what lies beyond its range.
-        if row.ending is not Ending.RESUMED and row.next_key != first and after < until:
+        is_known = row.ending is not Ending.RESUMED and not _is_in_gap(row.next_key, whole)
+        if is_known and row.next_key != first and after < until:
             if found and found[-1][1] == first:
                 found.pop()  # a range in between was empty
             found.append((KeyRange(after, until), first))
@@ -122,45 +120,36 @@ def disagreements(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str
     return found[::-1]
 
 
-def tidy(store: Store, listing: SharedListing) -> None:
-    """Write the files beside a finished listing, and remove all that it does not name.
+def _is_in_gap(key: str | None, whole: Sequence[KeyRange]) -> bool:
+    return bool(whole) and key is not None and not any(key in each for each in whole)
 
-    Every participant does it at its end: one that was paused may have left files after the others
-    ended.
 
-    Raises:
-        StoreError: The store cannot be used.
+def with_unseen(
+    evidence: Sequence[RangeEvidence], again: Sequence[RangeEvidence]
+) -> tuple[RangeEvidence, ...]:
+    """The evidence of ranges, with that of keys between them that were listed again.
+
+    Args:
+        evidence: The evidence of the ranges, in key order.
+        again: That of the keys, of which the ranges hold none.
     """
-    result = listing.result
-    if result is None:
-        raise ValueError("the listing is not finished")
-    named = {part.key for part in result.parts}
-    files = "".join(f"{store.uri(part.key)}\n" for part in result.parts).encode()
-    if store.read(FILES) != files:
-        store.publish(FILES, files)
-    if result.unreadable.count:
-        store.publish(UNREADABLE, result.unreadable.lines.encode())
-    remove_files(store, listing, named)
-
-
-def remove_files(store: Store, listing: SharedListing, kept: Iterable[str] = ()) -> None:
-    """Remove the records and parts of a listing, except some parts.
-
-    Raises:
-        StoreError: The store cannot be used.
-    """
-    named = {*kept}
-    for folder in (listing.work_folder, listing.layout.base):
-        for key in [file.key for file in store.files(folder)]:
-            if key not in named:
-                store.remove_key(key)
+    ranges = sorted(row.key_range for row in again)
+    kept = [
+        row
+        if left == row.key_range
+        # The seam was not that of the shorter range, and has been listed again.
+        else replace(row, key_range=left, seam=Seam.CHANGED, next_key=None)
+        for row in evidence
+        for left in row.key_range.difference(ranges)
+    ]
+    return tuple(sorted([*kept, *again], key=lambda row: row.key_range))
 
 
 def _require_whole(
     where: str,
     state: BoardState,
     parts: Sequence[Part],
-    whole: KeyRange,
+    whole: Sequence[KeyRange],
 ) -> None:
     for ranges, result in state.results.values():
         written = sum(part.rows for part in result.parts)
@@ -175,16 +164,6 @@ def _require_whole(
     for left, right in pairwise(parts):
         if left.last_key >= right.first_key:
             raise _incomplete(where, f"{right.key} does not come after {left.key}")
-
-
-def _require_files(store: Store, listing: SharedListing, parts: Sequence[Part]) -> None:
-    sizes = {file.key: file.size for file in store.files(listing.layout.data_folder)}
-    for part in parts:
-        if sizes.get(part.key) != part.file_bytes:
-            raise CorruptRecord(
-                f"{store.where(part.key)} is missing or does not have the size that the listing "
-                "wrote; list the bucket again, into a prefix to which no other program writes"
-            )
 
 
 def _incomplete(where: str, reason: str) -> IncompleteListing:

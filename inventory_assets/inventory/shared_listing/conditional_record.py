@@ -3,11 +3,33 @@
 import random
 import time
 
-from inventory_assets.inventory.errors import ConflictError, StoreError
+from inventory_assets.inventory.errors import ConflictError, JoinRefused, StoreError
+from inventory_assets.inventory.storage.bucket_store import BucketStore
 from inventory_assets.inventory.storage.store import NO_ETAG, Store
 
 _ATTEMPTS = 3
 _WAIT_SECONDS = 0.2
+
+
+def require_conditional_writes(store: BucketStore, remedy: str) -> None:
+    """Check that participants can write records on condition; this writes a few small objects.
+
+    Args:
+        store: The store of the records.
+        remedy: What else the user can do.
+
+    Raises:
+        JoinRefused: The store ignores or rejects such writes.
+        StoreError: It cannot be used.
+    """
+    writes = store.conditional_writes
+    if not writes.are_honoured:
+        does = "ignores" if writes == "ignored" else "rejects"
+        raise JoinRefused(
+            f"{store.where('')} cannot be shared: its store {does} conditional writes (If-Match, "
+            "If-None-Match), so two processes could list the same keys and replace each other's "
+            f"records; name a bucket on a store that supports them, or {remedy}"
+        )
 
 
 def read_with_etag(store: Store, key: str) -> tuple[bytes | None, str]:

@@ -1,6 +1,6 @@
 """Begin a shared listing, join one, and end one that cannot be completed.
 
-All of it are conditional writes of `listing.json`.
+All of it are conditional writes of the record of the listing.
 """
 
 import logging
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 from inventory_assets.errors import InventoryError
@@ -21,18 +22,16 @@ from inventory_assets.inventory.errors import (
 from inventory_assets.inventory.folder_listing.range_listing import Work
 from inventory_assets.inventory.listing.checkpoints import MAX_AGE
 from inventory_assets.inventory.listing.listing_driver import ProfileCorrector
-from inventory_assets.inventory.shared_listing.completion import remove_files
 from inventory_assets.inventory.shared_listing.conditional_record import (
     read_with_etag,
     write_if_unchanged,
 )
 from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS
+from inventory_assets.inventory.shared_listing.listing_goal import ListingGoal
 from inventory_assets.inventory.shared_listing.listing_record import (
     FORMAT,
-    LISTING,
     SharedListing,
     SharedRequest,
-    SharedResult,
     decode_listing,
     encode_listing,
 )
@@ -48,14 +47,13 @@ from inventory_assets.scan.prefix_search import ShardBounds
 
 LOG = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 POLL_SECONDS = 0.5
 """How often a participant without ranges looks for some."""
 
 _BOUNDS = ShardBounds(depth=0)
 """Discovery without prefixes, which only detects the key order of the store."""
-
-_OWN_NAMES = {".scratch", LISTING}
-"""The names at the root of a store into which a listing may begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +77,25 @@ class SharingOptions:
     sleep: Callable[[float], None] = time.sleep
 
 
-class ListingLifecycle:
+DEFAULT_SHARING = SharingOptions()
+
+
+class ListingLifecycle(Generic[Result]):
     """The shared listing in a store, as one participant reads and changes it.
 
     Args:
         work: The bucket and the store.
         options: How this process takes part.
         holder: The name of this participant.
+        goal: What is made of the listing.
     """
 
-    def __init__(self, work: Work, options: SharingOptions, holder: str) -> None:
+    def __init__(
+        self, work: Work, options: SharingOptions, holder: str, goal: ListingGoal[Result]
+    ) -> None:
         self._work = work
+        self._goal = goal
+        self._key = goal.places.listing
         self._store = work.store
         self._options = options
         self._holder = holder
@@ -99,20 +105,27 @@ class ListingLifecycle:
         )
         self._corrector = ProfileCorrector(work.lister)
 
-    def join(self) -> SharedListing:
+    def join(self) -> SharedListing | None:
         """The listing to take part in, which this participant begins if there is none.
+
+        Returns:
+            The listing; None if the goal has a result of others to take.
 
         Raises:
             JoinRefused: The listing cannot be shared, or another one is in the store.
             InventoryError: The bucket or the store cannot be read.
         """
         while True:
-            data, etag = read_with_etag(self._store, LISTING)
-            found = None if data is None else decode_listing(self._store, data)
+            found, etag = self.read()
+            is_over = found is not None and found.is_open and self._goal.is_over(found)
+            if self._goal.found() is not None:
+                if found is not None and is_over:
+                    self._goal.end(found)
+                return None
             if found is None:
-                if not self._require_empty():
+                if not self._goal.prepare():
                     continue
-            elif self._can_join(found):
+            elif not is_over and self._can_join(found):
                 return found
             begun = self._begin(etag)
             if begun is not None:
@@ -122,29 +135,29 @@ class ListingLifecycle:
 
     def board(self, listing: SharedListing) -> RangeBoard:
         """The range records of a listing."""
-        return RangeBoard(self._store, listing, self._holder, self._options.clock)
+        return RangeBoard(
+            self._store, listing, self._holder, self._options.clock, self._goal.places
+        )
 
-    def _require_empty(self) -> bool:
-        """Require that the store has no other files; return False if a listing has just begun."""
-        names = {*self._store.list_names("")}
-        if LISTING in names:
-            return False
-        if foreign := sorted(names - _OWN_NAMES):
-            raise JoinRefused(
-                f"{self._store.where('')} holds other files already, such as {foreign[0]!r}; name "
-                "a prefix for this listing alone"
-            )
-        return True
+    def read(self) -> tuple[SharedListing | None, str]:
+        """The listing whose record is there, and its ETag.
+
+        Raises:
+            CorruptRecord: The record is damaged, or of another version of this program.
+            StoreError: It cannot be read.
+        """
+        data, etag = read_with_etag(self._store, self._key)
+        return None if data is None else decode_listing(self._store, data, self._key), etag
 
     def _can_join(self, listing: SharedListing) -> bool:
         """Whether to take part in a listing, rather than begin it anew."""
         if (difference := self._request.difference(listing.request)) is not None:
             raise JoinRefused(
-                f"{self._store.where(LISTING)} is another listing: {difference}; start all "
-                "participants with the same version and arguments, or name another prefix"
+                f"{self._store.where(self._key)} is another listing: {difference}; "
+                f"{self._goal.advice}"
             )
         if listing.result is not None:
-            self._require_recent(listing.result)
+            self._goal.require_recent(listing)
             return True
         if listing.failure:
             LOG.info("an earlier listing here failed (%s): beginning anew", listing.failure)
@@ -158,40 +171,33 @@ class ListingLifecycle:
     def _begin(self, etag: str) -> SharedListing | None:
         """Begin a listing in place of what `listing.json` holds; None if another has begun one."""
         if self._work.key_order is KeyOrder.DIRECTORY:
-            raise _cannot_be_shared(self._where, "its store lists in directory order")
+            raise self._cannot_be_shared("its store lists in directory order")
         found = discover(self._work.lister, self._work.prefix, _BOUNDS, self._work.key_order)
         if found.key_order is KeyOrder.DIRECTORY:
-            raise _cannot_be_shared(self._where, "its store lists in directory order")
+            raise self._cannot_be_shared("its store lists in directory order")
         profile = self._work.lister.profile
         if profile.start_after is StartAfter.IGNORED:
-            raise _cannot_be_shared(self._where, "its store ignores where a listing starts")
+            raise self._cannot_be_shared("its store ignores where a listing starts")
         return self._write_new(profile, found.requests, etag)
 
     def _write_new(self, profile: StoreProfile, requests: int, etag: str) -> SharedListing | None:
-        listing = SharedListing(
-            FORMAT,
-            uuid4().hex[:12],
-            self._request,
-            self._options.now(),
-            self._options.lease_seconds,
-            profile,
-            requests,
+        listing = self._goal.new_listing(
+            SharedListing(
+                FORMAT,
+                uuid4().hex[:12],
+                self._request,
+                self._options.now(),
+                self._options.lease_seconds,
+                profile,
+                requests,
+            )
         )
         try:
-            write_if_unchanged(self._store, LISTING, encode_listing(listing), etag)
+            write_if_unchanged(self._store, self._key, encode_listing(listing), etag)
         except ConflictError:
             return None
-        LOG.info("began the listing in %s, which others may join", self._store.where(""))
+        LOG.info("began the listing in %s, which others may join", self._store.where(self._key))
         return listing
-
-    def _require_recent(self, result: SharedResult) -> None:
-        if self._options.now() - result.finished_at >= MAX_AGE:
-            raise JoinRefused(
-                f"{self._store.where(LISTING)} holds a listing that was finished at "
-                f"{_iso(result.finished_at)}, which is too old to stand for the present bucket; "
-                "name another prefix"
-            )
-        LOG.info("the listing was finished at %s: nothing is left to do", _iso(result.finished_at))
 
     def _is_abandoned(self, listing: SharedListing) -> bool:
         """Whether a listing is a day old and, for the length of a lease, nobody works at it."""
@@ -205,18 +211,26 @@ class ListingLifecycle:
                 return False
         return True
 
-    def present(self, before: SharedListing) -> tuple[SharedListing, str]:
+    def present(self, before: SharedListing) -> tuple[SharedListing | None, str]:
         """The listing as it is now, and its ETag.
+
+        Returns:
+            The listing; None if the goal has its result, or that of a later one, or if the listing
+            must begin anew.
 
         Raises:
             IncompleteListing: It has failed.
             JoinRefused: It is no longer there.
         """
-        data, etag = read_with_etag(self._store, LISTING)
-        listing = None if data is None else decode_listing(self._store, data)
+        listing, etag = self.read()
+        is_the_same = listing is not None and listing.id == before.id
+        if not is_the_same and self._goal.found() is not None:
+            return None, etag
+        if listing is None and self._goal.is_replaceable:
+            return None, etag
         if listing is None or listing.request != before.request:
             raise JoinRefused(
-                f"{self._store.where(LISTING)} was removed or replaced while it was in use; name "
+                f"{self._store.where(self._key)} was removed or replaced while it was in use; name "
                 "another prefix, which no other program changes"
             )
         if listing.failure:
@@ -228,17 +242,17 @@ class ListingLifecycle:
 
     def is_over(self, listing: SharedListing) -> bool:
         """Whether a listing was finished, failed, removed, or began anew."""
-        data = self._store.read(LISTING)
-        present = None if data is None else decode_listing(self._store, data)
+        data = self._store.read(self._key)
+        present = None if data is None else decode_listing(self._store, data, self._key)
         return present is None or present.id != listing.id or not present.is_open
 
     def fail(self, listing: SharedListing, error: InventoryError) -> None:
         """Tell all participants that nothing that was listed can be used."""
         with suppress(ConflictError):
             present, etag = self.present(listing)
-            if present.id == listing.id and present.is_open:
+            if present is not None and present.id == listing.id and present.is_open:
                 failed = replace(present, failure=str(error))
-                write_if_unchanged(self._store, LISTING, encode_listing(failed), etag)
+                write_if_unchanged(self._store, self._key, encode_listing(failed), etag)
                 self._remove(listing)
 
     def correct(self, listing: SharedListing, error: InventoryError) -> bool:
@@ -259,7 +273,7 @@ class ListingLifecycle:
         LOG.info("%s; listing the bucket again with other requests", error)
         with suppress(ConflictError):
             present, etag = self.present(listing)
-            if present.id == listing.id and present.is_open:
+            if present is not None and present.id == listing.id and present.is_open:
                 requests = present.requests + stats.requests
                 self._write_new(self._work.lister.profile, requests, etag)
                 self._remove(listing)
@@ -267,14 +281,12 @@ class ListingLifecycle:
 
     def _remove(self, listing: SharedListing) -> None:
         with suppress(StoreError):  # what is left is in a folder that no other listing uses
-            remove_files(self._store, listing)
+            self._goal.remove(listing)
 
-
-def _cannot_be_shared(where: str, reason: str) -> JoinRefused:
-    return JoinRefused(
-        f"{where} cannot be listed by several processes: {reason}; list it into a folder, without "
-        "--join"
-    )
+    def _cannot_be_shared(self, reason: str) -> JoinRefused:
+        return JoinRefused(
+            f"{self._where} cannot be listed by several processes: {reason}; {self._goal.remedy}"
+        )
 
 
 def _iso(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.listing.shared_work import SHARED_FORMAT
 from inventory_assets.inventory.manifest.range_bounds import Ranges
 from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
@@ -21,13 +22,35 @@ from inventory_assets.inventory.storage.record_type import decode_json, encode_j
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.store_profile import StoreProfile
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 LISTING = "listing.json"
 
-FORMAT = 1
-"""The format of the records; increment it when participants could misunderstand each other."""
+FORMAT = SHARED_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPlaces:
+    """Where the records of a shared listing lie in its store.
+
+    Attributes:
+        listing: The key of the record of the listing.
+        work: The folder of all other records; those of a listing are in a folder of its own there.
+    """
+
+    listing: str = LISTING
+    work: str = "work"
+
+    def folder(self, listing: "SharedListing") -> str:
+        """The folder of the records that are removed at the end."""
+        return f"{self.work}/{listing.id}"
+
+
+AT_ROOT = RecordPlaces()
+"""The places in a store that belongs to one listing alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +144,8 @@ class SharedListing:
         lease_seconds: For how long a participant may be silent.
         profile: How the store of the bucket lists.
         requests: Requests sent before the ranges were listed.
+        excluded: Prefixes whose keys are not listed, as for a shard.
+        replaces: The ETag of what the result replaces; "" if there was nothing.
         failure: Why it cannot be completed; "" if it can.
         result: The result, once it is published.
     """
@@ -132,6 +157,8 @@ class SharedListing:
     lease_seconds: float
     profile: StoreProfile
     requests: int = 0
+    excluded: tuple[str, ...] = ()
+    replaces: str = ""
     failure: str = ""
     result: SharedResult | None = None
 
@@ -146,13 +173,14 @@ class SharedListing:
         return Layout(self.request.bucket, self.id, self.request.encodings)
 
     @property
-    def work_folder(self) -> str:
-        """The folder of the records that are removed at the end."""
-        return f"work/{self.id}"
+    def shard(self) -> Shard:
+        """The keys that are listed, as a shard."""
+        return Shard(self.request.prefix, self.excluded)
 
-    def checkpoints(self, name: str) -> str:
-        """The folder of the checkpoints of a range record."""
-        return f"{self.work_folder}/checkpoints/{name}"
+    @property
+    def ranges(self) -> tuple[KeyRange, ...]:
+        """The key ranges that are listed, in order."""
+        return self.shard.ranges
 
 
 def encode_listing(listing: SharedListing) -> bytes:
@@ -160,8 +188,8 @@ def encode_listing(listing: SharedListing) -> bytes:
     return encode_json(listing, indent=1)
 
 
-def decode_listing(store: Store, data: bytes) -> SharedListing:
-    """Decode the record.
+def decode_listing(store: Store, data: bytes, key: str = LISTING) -> SharedListing:
+    """Decode the record that lies at a key.
 
     Raises:
         CorruptRecord: It is damaged, or another version of this program wrote it.
@@ -174,7 +202,7 @@ def decode_listing(store: Store, data: bytes) -> SharedListing:
     elif found is not None:
         reason = f"has format {found}, and this version of the program knows {FORMAT}"
     raise CorruptRecord(
-        f"{store.where(LISTING)} {reason}; use the same version of the program on all machines, or "
+        f"{store.where(key)} {reason}; use the same version of the program on all machines, or "
         "list into another prefix"
     )
 

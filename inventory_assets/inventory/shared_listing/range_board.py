@@ -1,12 +1,16 @@
 """The range records of a shared listing, as one participant reads them."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.shared_listing.lease import LeaseWatch
-from inventory_assets.inventory.shared_listing.listing_record import SharedListing
+from inventory_assets.inventory.shared_listing.listing_record import (
+    AT_ROOT,
+    RecordPlaces,
+    SharedListing,
+)
 from inventory_assets.inventory.shared_listing.range_claim import (
     RangeClaim,
     create_record,
@@ -45,10 +49,10 @@ class BoardState:
     results: Mapping[str, tuple[tuple[KeyRange, ...], RangeResult]]
     claimable: tuple[str, ...]
 
-    def violation(self, whole: KeyRange) -> str | None:
+    def violation(self, whole: Sequence[KeyRange]) -> str | None:
         """Describe why the results do not cover all keys exactly once; None if they do."""
         ranges = sorted(each for ranges, _ in self.results.values() for each in ranges)
-        return tiling_violation(ranges, [whole])
+        return tiling_violation(ranges, whole)
 
 
 class RangeBoard:
@@ -59,13 +63,19 @@ class RangeBoard:
         listing: The listing.
         holder: This participant.
         clock: A monotonic clock in seconds, which goes on while the machine sleeps.
+        places: Where the records lie.
     """
 
     def __init__(
-        self, store: Store, listing: SharedListing, holder: str, clock: Callable[[], float]
+        self,
+        store: Store,
+        listing: SharedListing,
+        holder: str,
+        clock: Callable[[], float],
+        places: RecordPlaces = AT_ROOT,
     ) -> None:
-        self.folder = f"{listing.work_folder}/ranges"
-        self._wanted = f"{listing.work_folder}/wanted"
+        self.folder = f"{places.folder(listing)}/ranges"
+        self._wanted = f"{places.folder(listing)}/wanted"
         self._store = store
         self._holder = holder
         self._leases = LeaseWatch(listing.lease_seconds, clock)
@@ -111,9 +121,9 @@ class RangeBoard:
         random.shuffle(claimable)
         return BoardState(records, dict(self._results), tuple(claimable))
 
-    def begin(self, whole: KeyRange) -> None:
+    def begin(self, whole: Sequence[KeyRange]) -> None:
         """Create the first record, unless it exists."""
-        create_record(self._store, self.folder, GivenRanges(FIRST, (whole,)))
+        create_record(self._store, self.folder, GivenRanges(FIRST, tuple(whole)))
 
     def begin_closing(self) -> None:
         """Create the record whose holder publishes the result, unless it exists."""

@@ -49,6 +49,7 @@ class RangeResult:
         requests: Requests sent, by all that held the record.
         faults: Their transient errors, by kind.
         unreadable: Records that could not be decoded, and are in no part.
+        summary: The name of the file with what else the result needs; "" if it needs nothing.
     """
 
     parts: tuple[Part, ...] = ()
@@ -56,6 +57,7 @@ class RangeResult:
     requests: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
     unreadable: UnreadableRecords = NOTHING_UNREADABLE
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
 
-import pyarrow as pa
-
 from inventory_assets.inventory.errors import ClaimLost, IncompleteListing, StoreError
-from inventory_assets.inventory.folder_listing.range_listing import (
-    RangesBuilder,
-    Work,
-    list_by_ranges,
-)
+from inventory_assets.inventory.folder_listing.range_listing import Work, list_by_ranges
 from inventory_assets.inventory.listing.checkpoint_record import checkpoint_name
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.shared_listing.claim_keeper import ClaimKeeper
-from inventory_assets.inventory.shared_listing.listing_record import SharedListing
+from inventory_assets.inventory.shared_listing.listing_goal import ListingGoal
+from inventory_assets.inventory.shared_listing.listing_record import (
+    AT_ROOT,
+    RecordPlaces,
+    SharedListing,
+)
 from inventory_assets.inventory.shared_listing.range_board import RangeBoard
+from inventory_assets.inventory.shared_listing.range_builder import SharedRangesBuilder
 from inventory_assets.inventory.shared_listing.range_claim import RangeClaim
 from inventory_assets.inventory.shared_listing.range_record import RangeResult
 from inventory_assets.s3.decoding.page import MAX_KEYS
@@ -45,37 +45,11 @@ ESTIMATE_SECONDS = 1.0
 """How often the pages left are estimated."""
 
 
-class SharedRangesBuilder(RangesBuilder):
-    """A `RangesBuilder` that ends when the claim to its ranges is lost.
-
-    Attributes:
-        job: The ranges.
-        rows: The objects listed so far.
-    """
-
-    def __init__(
-        self, work: Work, checkpoints: CheckpointLog, job: ListingJob, claim: RangeClaim
-    ) -> None:
-        super().__init__(work, checkpoints, job)
-        self.job = job
-        self.rows = 0
-        self._claim = claim
-
-    def write(self, index: int, objects: pa.RecordBatch) -> None:
-        self._claim.require_held()
-        self.rows += objects.num_rows
-        super().write(index, objects)
-
-    def complete(self, index: int, evidence: RangeEvidence) -> None:
-        self._claim.require_held()
-        super().complete(index, evidence)
-
-
 class RangeWorker:
     """Lists the ranges of one claim.
 
     Args:
-        work: The bucket and the store.
+        goal: What is made of the listing.
         listing: The shared listing.
         board: The records of the listing.
         claim: The claim.
@@ -84,13 +58,14 @@ class RangeWorker:
 
     def __init__(
         self,
-        work: Work,
+        goal: ListingGoal[object],
         listing: SharedListing,
         board: RangeBoard,
         claim: RangeClaim,
         keeper: ClaimKeeper,
     ) -> None:
-        self._work = work
+        self._goal = goal
+        self._work = goal.work_on(listing)
         self._listing = listing
         self._board = board
         self._claim = claim
@@ -109,17 +84,25 @@ class RangeWorker:
             InventoryError: Any error of a listing.
         """
         stats = RequestStats()
-        checkpoints = open_checkpoints(self._work, self._listing, self._claim.name)
+        checkpoints = open_checkpoints(
+            self._work,
+            self._listing,
+            self._claim.name,
+            self._goal.places,
+            for_manifest=self._goal.segments(self._listing) is not None,
+        )
         resumed = checkpoints.resumed = checkpoints.resumed.within(self._claim.record.ranges)
         if resumed.rows:
             LOG.info("%s objects of an earlier participant are kept", f"{resumed.rows:,}")
+        missing = resumed.missing(self._claim.record.ranges)
         listed = list_by_ranges(
             self._work,
             checkpoints,
-            resumed.missing(self._claim.record.ranges),
+            missing,
             stats,
             self._open_builder,
             self._share,
+            self._goal.split_hints(missing),
         )
         faults = Counter({fault.value: count for fault, count in stats.faults.items()})
         faults.update(resumed.faults)
@@ -132,6 +115,9 @@ class RangeWorker:
             resumed.unreadable.joined(stats.unreadable).within(ranges),
         )
         self._require_whole(result, ranges)
+        if self._builder is not None:
+            summary = self._goal.summarize(self._builder, resumed, ranges, self._listing)
+            result = replace(result, summary=summary)
         self._claim.complete(result)
         self._board.answer(self._claim.name)
         checkpoints.clear()
@@ -139,7 +125,7 @@ class RangeWorker:
     def _open_builder(
         self, work: Work, checkpoints: CheckpointLog, job: ListingJob
     ) -> SharedRangesBuilder:
-        self._builder = SharedRangesBuilder(work, checkpoints, job, self._claim)
+        self._builder = self._goal.open_builder(work, checkpoints, job, self._listing, self._claim)
         return self._builder
 
     def _share(self, scan: ParallelScan) -> None:
@@ -187,23 +173,32 @@ class RangeWorker:
             )
 
 
-def open_checkpoints(work: Work, listing: SharedListing, name: str) -> CheckpointLog:
+def open_checkpoints(
+    work: Work,
+    listing: SharedListing,
+    name: str,
+    places: RecordPlaces = AT_ROOT,
+    *,
+    for_manifest: bool = False,
+) -> CheckpointLog:
     """Open the checkpoints of a range record, which its holders share.
 
     Args:
         work: The bucket and the store.
         listing: The shared listing.
         name: The name of the record.
+        places: Where the records lie.
+        for_manifest: Whether a manifest will name the parts.
     """
     return CheckpointLog(
         work.store,
-        listing.checkpoints(name),
-        checkpoint_name("listing", KeyOrder.BYTES),
+        f"{places.folder(listing)}/checkpoints",
+        checkpoint_name(name, KeyOrder.BYTES),
         listing.request.fingerprint,
         utc_now,
         started_at=listing.begun_at,
         layout=work.layout,
-        for_manifest=False,
+        for_manifest=for_manifest,
         observer=work.observer,
     )
 

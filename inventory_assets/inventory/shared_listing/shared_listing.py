@@ -5,7 +5,7 @@ import os
 import random
 import socket
 from contextlib import suppress
-from dataclasses import replace
+from typing import Generic, TypeVar
 from uuid import uuid4
 
 from inventory_assets.errors import InventoryError
@@ -19,18 +19,12 @@ from inventory_assets.inventory.errors import (
 from inventory_assets.inventory.folder_listing.range_listing import Work
 from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, ListingObserver
 from inventory_assets.inventory.shared_listing.claim_keeper import ClaimKeeper
-from inventory_assets.inventory.shared_listing.completion import (
-    publish_result,
-    tidy,
-)
+from inventory_assets.inventory.shared_listing.listing_goal import ListingGoal
 from inventory_assets.inventory.shared_listing.listing_lifecycle import (
     ListingLifecycle,
     SharingOptions,
 )
-from inventory_assets.inventory.shared_listing.listing_record import (
-    SharedListing,
-    SharedResult,
-)
+from inventory_assets.inventory.shared_listing.listing_record import SharedListing, SharedResult
 from inventory_assets.inventory.shared_listing.range_board import (
     CLOSING,
     BoardState,
@@ -38,16 +32,18 @@ from inventory_assets.inventory.shared_listing.range_board import (
 )
 from inventory_assets.inventory.shared_listing.range_claim import RangeClaim
 from inventory_assets.inventory.shared_listing.range_worker import RangeWorker
+from inventory_assets.inventory.shared_listing.url_goal import UrlGoal
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 
 LOG = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 POLL_SECONDS = 0.5
 """How often a participant without ranges looks for some."""
@@ -93,32 +89,59 @@ def join_listing(
         StoreError: The store cannot be used.
     """
     work = Work(lister, prefix, 1, store, report, versions, None, encodings, key_order, observer)
-    return _Participant(work, options or SharingOptions()).take_part()
+    options = options or SharingOptions()
+    return Participant(work, options, UrlGoal(work, options.now)).take_part()
 
 
-class _Participant:
-    """One process, from its first look at the store to the result."""
+class Participant(Generic[Result]):
+    """One process, from its first look at the store to the result.
 
-    def __init__(self, work: Work, options: SharingOptions) -> None:
+    Args:
+        work: The bucket and the store.
+        options: How it takes part.
+        goal: What is made of the listing.
+    """
+
+    def __init__(self, work: Work, options: SharingOptions, goal: ListingGoal[Result]) -> None:
         self._work = work
-        self._store = work.store
+        self._goal = goal
         self._options = options
         self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:12]}"
-        self._lifecycle = ListingLifecycle(work, options, self._name)
-        self._whole = KeyRange.of_prefix(work.prefix)
+        self._lifecycle = ListingLifecycle(work, options, self._name, goal)
 
-    def take_part(self) -> SharedResult:
-        """Work until the result is published."""
-        listing = self._lifecycle.join()
+    def take_part(self) -> Result:
+        """Work until the result is published.
+
+        Raises:
+            InventoryError: See `join_listing`.
+        """
+        result: Result | None = None
+        while result is None:
+            listing = self._lifecycle.join()
+            if listing is not None:
+                result = self._work_until_result(listing)
+            if result is None:
+                result = self._goal.found()
+        return result
+
+    def _work_until_result(self, listing: SharedListing) -> Result | None:
+        """Work at a listing until it is finished; None if its record is gone."""
         board = self._lifecycle.board(listing)
+        self._goal.take_part(listing)
         try:
             while True:
-                before, (listing, etag) = listing, self._lifecycle.present(listing)
-                if listing.result is not None:
-                    tidy(self._store, listing)
-                    return listing.result
+                before = listing
+                present, etag = self._lifecycle.present(listing)
+                if present is None:
+                    self._goal.tidy(before)
+                    return None
+                listing = present
+                if (result := self._goal.result_of(listing)) is not None:
+                    self._goal.tidy(listing)
+                    return result
                 if listing.id != before.id:  # it began anew
                     board = self._lifecycle.board(listing)
+                    self._goal.take_part(listing)
                 self._work.lister.profile = listing.profile
                 self._take_turn(listing, etag, board)
         finally:
@@ -129,7 +152,7 @@ class _Participant:
         """Claim ranges and list them, publish the result, or wait a moment."""
         state = board.read()
         if not state.records and not state.results:
-            board.begin(self._whole)
+            board.begin(listing.ranges)
             return
         for name in state.claimable:
             before = state.records[name]
@@ -142,7 +165,7 @@ class _Participant:
                 return
         if state.records.keys() - {CLOSING}:
             board.ask(state)
-        elif CLOSING not in state.records and state.violation(self._whole) is None:
+        elif CLOSING not in state.records and state.violation(listing.ranges) is None:
             board.begin_closing()
             return
         self._options.sleep(random.uniform(0.5, 1) * self._options.poll_seconds)  # noqa: S311
@@ -156,7 +179,6 @@ class _Participant:
         claim: RangeClaim,
     ) -> None:
         """List the ranges of a claim, or publish the result."""
-        work = replace(self._work, folder=listing.id)
         keeper = ClaimKeeper(
             claim,
             board,
@@ -167,9 +189,9 @@ class _Participant:
         try:
             with keeper:
                 if claim.name == CLOSING:
-                    publish_result(work, listing, etag, state, self._options.now)
+                    self._goal.publish(listing, etag, state, claim)
                 else:
-                    RangeWorker(work, listing, board, claim, keeper).list_ranges()
+                    RangeWorker(self._goal, listing, board, claim, keeper).list_ranges()
         except (ClaimLost, ConflictError) as error:
             LOG.info("%s", error)
         except _WRONG as error:
@@ -180,6 +202,6 @@ class _Participant:
             with suppress(InventoryError):
                 claim.release()
                 error.add_note(
-                    "the other participants list the rest; run the same command again to take part"
+                    "the other participants list the rest; start this one again to take part"
                 )
             raise

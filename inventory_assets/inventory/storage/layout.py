@@ -23,8 +23,8 @@ class FileKind(StrEnum):
     """The kinds of files in the folder of a source.
 
     Each value is a template of the paths of its files, relative to that folder: it renders a path
-    and parses one. `{day}` is a date, `{name}` a file name. Where two templates match a path, the
-    first one counts.
+    and parses one. `{day}` is a date, `{name}` a file name, `{listing}` the name of a shared
+    listing. Where two templates match a path, the first one counts.
     """
 
     MANIFEST = "{day}T00-00Z/inventory.json"
@@ -57,15 +57,21 @@ class FileKind(StrEnum):
     LONG_PREFIX = "prefixes/{name}.json"
     SOURCE = "source.json"
     RETIREMENT = "retired/{name}.json"
+    SHARED_LISTING = "work/dt={day}/{name}.json"
+    SHARED_RANGE = "work/dt={day}/{listing}/ranges/{name}.json"
+    SHARED_CHECKPOINT = "work/dt={day}/{listing}/checkpoints/{name}.json"
+    SHARED_SUMMARY = "work/dt={day}/{listing}/summaries/{name}"
+    SHARED_WISH = "work/dt={day}/{listing}/wanted/{name}"
 
     def path(self, day: date | None = None, name: str = "") -> str:
-        """The path of a file of this kind."""
+        """The path of a file of this kind, but of none below a shared listing."""
         return self.format(day=day, name=name)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         day, name = r"(?P<day>\d{4}-\d\d-\d\d)", "[^/]+"
         pattern = re.escape(self).replace(r"\{day\}", day).replace(r"\{name\}", name)
+        pattern = pattern.replace(r"\{listing\}", "[^/]+")
         return re.compile(pattern, re.DOTALL)
 
 
@@ -163,6 +169,14 @@ class Layout:
     def checkpoints(self, day: date) -> str:
         """The folder of the checkpoints of a date's unfinished listings."""
         return folder_of(self._key(FileKind.CHECKPOINT, day))
+
+    def shared_listing(self, day: date, prefix: str) -> str:
+        """The record of the listing of a shard that several runs share."""
+        return self._key(FileKind.SHARED_LISTING, day, file_stem(prefix))
+
+    def shared_work(self, day: date) -> str:
+        """The folder of the records of a date's shared listings."""
+        return folder_of(self.shared_listing(day, ""))
 
     def changes(self, day: date, prefix: str) -> str:
         """The record of a shard's changes, which names the Parquet file that holds them."""

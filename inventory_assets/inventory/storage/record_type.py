@@ -218,6 +218,8 @@ def _projection(data_files: str, written_at: str) -> type[Hashable]:
 
 
 def _fields_at(path: str, others: dict[str, Any]) -> type[Any]:
+    if not path:
+        return make_dataclass("Projection", others.items(), frozen=True, slots=True)
     step, _, rest = path.partition(".")
     kind: Any = _fields_at(rest, {}) if rest else str
     if step.endswith("[]"):

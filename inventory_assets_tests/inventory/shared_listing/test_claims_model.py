@@ -48,7 +48,7 @@ class Participants(RuleBasedStateMachine):
             name: RangeBoard(self.store, listing(), name, lambda: self.now) for name in NAMES
         }
         self.folder = self.boards["alice"].folder
-        self.boards["alice"].begin(WHOLE)
+        self.boards["alice"].begin([WHOLE])
         self.claims: dict[str, RangeClaim] = {}
         self.done: dict[str, RangeRecord] = {}
         self.epochs: dict[str, int] = {}
@@ -170,17 +170,17 @@ class Participants(RuleBasedStateMachine):
         board = RangeBoard(self.store, listing(), "dora", lambda: self.now)
         for _ in range(1000):
             state = board.read()
-            if state.violation(WHOLE) is None:
+            if state.violation([WHOLE]) is None:
                 break
             for name in state.claimable:
                 if claim := board.claim(name):
                     claim.complete(RangeResult())
             self.now += LEASE / 3
-        assert board.read().violation(WHOLE) is None
+        assert board.read().violation([WHOLE]) is None
         for claim in self.claims.values():  # those that were paused until now
             with pytest.raises(ClaimLost):
                 claim.complete(RangeResult(requests=1_000_000))
-        assert board.read().violation(WHOLE) is None
+        assert board.read().violation([WHOLE]) is None
 
 
 TestParticipants = Participants.TestCase

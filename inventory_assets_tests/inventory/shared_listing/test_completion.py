@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,23 +10,26 @@ import pytest
 from inventory_assets.inventory.errors import ConflictError, IncompleteListing
 from inventory_assets.inventory.folder_listing.range_listing import Work, list_by_ranges
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.inventory.shared_listing.completion import publish_result
 from inventory_assets.inventory.shared_listing.conditional_record import write_if_unchanged
 from inventory_assets.inventory.shared_listing.listing_record import (
     LISTING,
     SharedListing,
     encode_listing,
+    read_shared_listing,
 )
-from inventory_assets.inventory.shared_listing.range_board import BoardState
-from inventory_assets.inventory.shared_listing.range_record import RangeResult
+from inventory_assets.inventory.shared_listing.range_board import CLOSING, BoardState
+from inventory_assets.inventory.shared_listing.range_claim import RangeClaim
+from inventory_assets.inventory.shared_listing.range_record import RangeRecord, RangeResult
 from inventory_assets.inventory.shared_listing.range_worker import (
     joined_evidence,
     open_checkpoints,
 )
+from inventory_assets.inventory.shared_listing.url_goal import UrlGoal
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import NO_ETAG
 from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
+from inventory_assets.scan.validation.seams import seam_violations
 from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
 from inventory_assets_tests.inventory.samples import NOW
 from inventory_assets_tests.inventory.shared_listing.samples import listing
@@ -62,9 +66,13 @@ class Together:
         listed = list_by_ranges(work, checkpoints, [key_range], stats)
         return RangeResult(listed.parts, joined_evidence(listed.evidence), stats.requests)
 
-    def publish(self) -> SharedListing:
+    def publish(self, now: datetime = NOW) -> SharedListing:
         state = BoardState({}, self.results, ())
-        return publish_result(self.work, self.listing, self.etag, state, lambda: NOW)
+        claim = RangeClaim(self.store, "work", CLOSING, RangeRecord(()), NO_ETAG)
+        UrlGoal(self.work, lambda: now).publish(self.listing, self.etag, state, claim)
+        finished = read_shared_listing(self.store)
+        assert finished is not None
+        return finished
 
     def keys(self, finished: SharedListing) -> list[str]:
         assert finished.result is not None
@@ -87,7 +95,13 @@ def test_keys_that_one_saw_beyond_its_range_and_the_other_did_not_are_listed_aga
 ) -> None:
     seen = ORDERED[:200] + ORDERED[200 + missed :]
     together = Together(tmp_path, seen)
-    assert together.keys(together.publish()) == ORDERED
+    finished = together.publish()
+    assert together.keys(finished) == ORDERED
+    assert finished.result is not None
+    evidence = finished.result.evidence
+    assert sum(row.rows for row in evidence) == len(ORDERED)
+    assert tiling_violation([row.key_range for row in evidence], [WHOLE]) is None
+    assert seam_violations(evidence) == []
 
 
 def test_a_missing_range_is_noticed(tmp_path: Path) -> None:
@@ -114,15 +128,7 @@ def test_a_lost_file_of_a_result_is_noticed(tmp_path: Path) -> None:
 
 def test_of_two_that_publish_one_wins(tmp_path: Path) -> None:
     together = Together(tmp_path)
-    late = replace(together.listing, failure="")
     first = together.publish()
-    together.listing = late
     with pytest.raises(ConflictError):
-        publish_result(
-            together.work,
-            late,
-            together.etag,
-            BoardState({}, together.results, ()),
-            lambda: NOW.replace(year=NOW.year + 1),
-        )
+        together.publish(NOW.replace(year=NOW.year + 1))
     assert together.store.read(LISTING) == encode_listing(first)

@@ -50,7 +50,7 @@ def test_an_unknown_outcome_is_an_error() -> None:
 
 def claimed(store: MemoryStore) -> tuple[RangeBoard, RangeClaim]:
     board = RangeBoard(store, listing(), "alice", lambda: 0.0)
-    board.begin(WHOLE)
+    board.begin([WHOLE])
     assert board.read().claimable == ("first",)
     claim = board.claim("first")
     assert claim is not None

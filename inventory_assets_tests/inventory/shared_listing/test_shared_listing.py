@@ -16,7 +16,7 @@ from inventory_assets.inventory.errors import (
 )
 from inventory_assets.inventory.parts.schema import VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.inventory.shared_listing import claim_keeper, completion, range_worker
+from inventory_assets.inventory.shared_listing import claim_keeper, range_worker, url_goal
 from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
 from inventory_assets.inventory.shared_listing.listing_record import (
     LISTING,
@@ -83,8 +83,8 @@ def check(root: Path, result: SharedResult, keys: list[str] = KEYS) -> None:
     left = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     # A process that is only said to be killed still has its drafts locked.
     left = {name for name in left if not name.startswith(".drafts/")}
-    assert left == {LISTING, completion.FILES, *(part.key for part in result.parts)}
-    files = (root / completion.FILES).read_text().splitlines()
+    assert left == {LISTING, url_goal.FILES, *(part.key for part in result.parts)}
+    files = (root / url_goal.FILES).read_text().splitlines()
     assert files == [f"file://{root / part.key}" for part in result.parts]
 
 
@@ -336,13 +336,13 @@ def test_an_empty_bucket_has_an_empty_result(tmp_path: Path) -> None:
 
 
 def test_a_lost_part_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    require = completion._require_files
+    require = url_goal._require_files
 
     def lose_one(store: LocalStore, *arguments: object) -> None:
         next(tmp_path.rglob("*.parquet")).unlink()
         require(store, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(completion, "_require_files", lose_one)
+    monkeypatch.setattr(url_goal, "_require_files", lose_one)
     with pytest.raises(CorruptRecord, match="is missing or does not have the size"):
         join(tmp_path)
 
