@@ -104,8 +104,8 @@ $(VENV)/celery: $(VENV)/readers requirements-celery.lock
 	fi
 	@touch $@
 
-# Without debootstrap, the tests that need it are skipped. Machines are network namespaces where these
-# are permitted (root), and trees of processes elsewhere.
+# Machines are network namespaces where these are permitted (root), and trees of processes elsewhere,
+# where tests that need a clean Debian are skipped.
 test-distributed: $(VENV)/celery
 	@inventory_assets_tests/distributed/install_servers.sh
 	@$(PYTEST) -m distributed

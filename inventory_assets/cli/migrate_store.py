@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from inventory_assets.config import StoreBucket
-    from inventory_assets.inventory.migration.store_migration import (
-        MigrationPlan,
-        MigrationProgress,
-    )
+    from inventory_assets.inventory.migration.file_copier import MigrationProgress
+    from inventory_assets.inventory.migration.store_migration import MigrationPlan
 
 _LINE_SECONDS = 0.5
 

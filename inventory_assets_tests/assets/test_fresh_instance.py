@@ -1,14 +1,17 @@
 """A new Dagster instance over results that are there: what moving its database leaves behind.
 
-The store holds the facts. Partitions of shards, cursors and the history of runs are Dagster's.
+The store holds the facts; partitions of shards, cursors and the history of runs are Dagster's. The
+old instance has SQLite; the new one, too, or PostgreSQL (`make test-distributed`).
 """
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from inventory_assets.config import Shards
 from inventory_assets.defs.schedules import build_daily_schedule
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets.inventory.query.change_feed import ChangeFeed
@@ -24,22 +27,63 @@ from inventory_assets_tests.assets.world import (
     materializations,
     noon,
 )
+from inventory_assets_tests.databases import PostgreSQL, postgresql_programs
 
 BEFORE = {"a/1", "b/1", "c/1", "gone/1", "root"}
 AFTER = {"a/1", "a/2", "b/1", "c/1", "root"}
 CHANGES = {"a/2": "created", "gone/1": "deleted"}
 
 
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    if postgresql_programs() is None:
+        pytest.skip("no PostgreSQL (Debian: apt-get install postgresql)")
+    # Sockets have short names, and PostgreSQL's user may not enter pytest's folders.
+    with tempfile.TemporaryDirectory(prefix="fresh-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        with PostgreSQL(Path(folder) / "postgresql") as running:
+            yield running
+
+
 @pytest.fixture
-def fresh(world: World, tmp_path: Path, buckets: Buckets) -> Iterator[World]:
-    """The source of a store with yesterday's inventory, over an instance that knows nothing."""
+def old(tmp_path: Path, buckets: Buckets) -> Iterator[World]:
+    """A source with yesterday's inventory, and the instance that made it."""
     buckets.keys["memory"] = set(BEFORE)
-    world.pass_day(YESTERDAY)
-    buckets.keys["memory"] = set(AFTER)
     with dg.instance_for_test() as instance:
-        fresh = World(tmp_path, instance, world.source.model_dump())
+        old = World(tmp_path, instance, {"bucket": "memory", "shards": Shards(depth=1)})
+        old.pass_day(YESTERDAY)
+        yield old
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.distributed)])
+def fresh(
+    request: pytest.FixtureRequest, old: World, tmp_path: Path, buckets: Buckets
+) -> Iterator[World]:
+    """The same source over an instance that knows nothing."""
+    settings = {}
+    if request.param == "postgresql":
+        database: PostgreSQL = request.getfixturevalue("postgresql")
+        settings["storage"] = {"postgres": {"postgres_url": database.socket_url}}
+    buckets.keys["memory"] = set(AFTER)
+    with dg.instance_for_test(overrides=settings) as instance:
+        if settings:
+            instance.wipe()  # of the test before
+            for key in old.shard_keys:
+                instance.delete_dynamic_partition(old.assets.partitions.shards_name, key)
+        fresh = World(tmp_path, instance, old.source.model_dump())
         assert fresh.shard_keys == []
         yield fresh
+
+
+def test_the_history_stays_in_the_old_instance(old: World, fresh: World) -> None:
+    runs = {run.run_id for run in old.instance.get_runs()}
+    assert len(runs) >= 4
+    fresh.pass_day(TODAY)
+    assert runs.isdisjoint(run.run_id for run in fresh.instance.get_runs())
+    assert {run.run_id for run in old.instance.get_runs()} == runs
+    manifest = old.assets.key("inventory_manifest")
+    assert old.instance.get_materialized_partitions(manifest) == {str(YESTERDAY)}
+    assert fresh.instance.get_materialized_partitions(manifest) == {str(TODAY)}
 
 
 def test_the_next_day_tells_only_what_changed_and_shares_the_files(fresh: World) -> None:

@@ -162,15 +162,22 @@ def allowed_files(context: Path) -> list[str]:
     return sorted(name for name in names if not fnmatch.fnmatch(name, "*/__pycache__/*"))
 
 
-def debian(release: str) -> Path:
-    """A fresh Debian of a release, made once and kept in `build/`."""
-    root = PROJECT / "build" / "deploy" / f"debian-{release}"
+def debian(release: str, packages: Sequence[str] = ()) -> Path:
+    """A fresh Debian of a release, made once and kept in `build/`.
+
+    Args:
+        release: Its name.
+        packages: What it has beside the least.
+    """
+    name = "-".join(["debian", release, *(["server"] if packages else [])])
+    root = PROJECT / "build" / "deploy" / name
     if not (root / "etc" / "debian_version").exists():
         shutil.rmtree(root, ignore_errors=True)
         root.parent.mkdir(parents=True, exist_ok=True)
         unfinished = root.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        command = ["debootstrap", "--variant=minbase", release, str(unfinished), MIRROR]
+        more = [f"--include={','.join(packages)}"] if packages else []
+        command = ["debootstrap", "--variant=minbase", *more, release, str(unfinished), MIRROR]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=_BUILD_SECONDS)
         unfinished.rename(root)
     return root

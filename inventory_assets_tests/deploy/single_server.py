@@ -17,7 +17,7 @@ from typing import Self
 
 import psutil
 
-from inventory_assets_tests.deploy.postgresql import PostgreSQL
+from inventory_assets_tests.databases import PostgreSQL
 from inventory_assets_tests.deploy.units import (
     SERVICES,
     SINGLE_SERVER,
@@ -182,8 +182,7 @@ class SingleServer(DagsterClient):
 
     def _configure(self, store: Endpoint, more_sources: str) -> None:
         for name in SETTINGS:
-            text = self._place((SINGLE_SERVER / name).read_text())
-            text = text.replace('region = "eu-west-1"', f'endpoint_url = "{store.url}"')
+            text = at_endpoint(self._place((SINGLE_SERVER / name).read_text()), store)
             more = more_sources if name == "inventory.toml" else ""
             (Path(self._place("/etc/inventory")) / name).write_text(text + more)
 
@@ -197,21 +196,28 @@ class SingleServer(DagsterClient):
         return self.folder / f"{name}.log"
 
 
+def at_endpoint(settings: str, store: Endpoint) -> str:
+    """The settings with both buckets on an S3 server instead of on AWS."""
+    return settings.replace('region = "eu-west-1"', f'endpoint_url = "{store.url}"')
+
+
 @contextmanager
 def single_server(
     more_sources: str = "",
 ) -> Iterator[tuple[SingleServer, PostgreSQL, Endpoint]]:
     """The services with a PostgreSQL, a bucket to list and a bucket for results."""
     folder = Path(tempfile.mkdtemp(prefix="inventory-server-", dir="/tmp"))
+    folder.chmod(0o755)  # PostgreSQL does not run as root
     bucket_server = Ministack(folder / "s3")
     try:
         bucket_server.start()
         store = bucket_server.endpoint
         store.make_bucket(LISTED_BUCKET, OBJECTS)
         store.make_bucket(RESULTS_BUCKET)
-        with PostgreSQL("inventory") as database:
+        with PostgreSQL(folder / "postgresql") as database:
             (folder / "server").mkdir()
-            with SingleServer(folder / "server", database.url, store, more_sources) as server:
+            url = database.socket_url
+            with SingleServer(folder / "server", url, store, more_sources) as server:
                 yield server, database, store
     finally:
         bucket_server.stop()
@@ -220,10 +226,12 @@ def single_server(
 
 def main() -> int:
     """Start everything, say where it is, and wait for Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     print("starting PostgreSQL, two buckets and the three services ...", flush=True)
     with single_server() as (server, _, store):
-        print(f"UI: {server.url}\nbuckets: {store.url}\nfiles: {server.folder}\nCtrl-C ends it")
+        where = f"UI: {server.url}\nbuckets: {store.url}\nfiles: {server.folder}"
         with suppress(KeyboardInterrupt):
+            print(f"{where}\nCtrl-C ends it", flush=True)
             while server.is_alive():
                 time.sleep(1)
             print(server.log_tail(), file=sys.stderr)

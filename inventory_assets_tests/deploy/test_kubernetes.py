@@ -1,4 +1,4 @@
-"""`deploy/kubernetes`, validated: there is no cluster and no Helm here.
+"""`deploy/kubernetes`, validated: there is no cluster here.
 
 The launcher of dagster-k8s reads its configuration and builds the job of a run, which is looked at.
 """
@@ -22,7 +22,8 @@ from inventory_assets.config import load_config
 from inventory_assets.config.store import StoreBucket
 from inventory_assets_tests.deploy.chart import (
     NAMESPACE,
-    instance_config,
+    STORAGES,
+    dagster_yaml,
     launcher_config,
     manifests,
     values,
@@ -52,11 +53,11 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[K8sRun
         "load_incluster_config": False,
         "kubeconfig_file": str(tmp_path / "kubeconfig"),
     }
-    settings = {
-        **instance_config(),
-        "storage": {"sqlite": {"base_dir": str(tmp_path)}},
-        "run_launcher": {"module": "dagster_k8s", "class": "K8sRunLauncher", "config": config},
-    }
+    settings = dagster_yaml()
+    for name, _, _ in STORAGES:
+        del settings[name]
+    settings["storage"] = {"sqlite": {"base_dir": str(tmp_path)}}
+    settings["run_launcher"]["config"] = config
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
@@ -93,7 +94,7 @@ def test_dagster_reads_the_settings_that_the_chart_makes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_PG_PASSWORD", "any")
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(instance_config()))
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(dagster_yaml()))
     read, _ = dagster_instance_config(str(tmp_path))
     assert read["run_retries"]["retry_on_asset_or_op_failure"] is False
     assert read["run_monitoring"]["enabled"] is True
@@ -174,8 +175,7 @@ def test_the_sources_are_valid_and_their_results_go_to_a_bucket(tmp_path: Path) 
 
 def test_a_misspelt_setting_of_the_launcher_is_refused(tmp_path: Path) -> None:
     config = {**launcher_config(), "security_contxt": {}}
-    settings = {"run_launcher": {"module": "dagster_k8s", "class": "K8sRunLauncher"}}
-    settings["run_launcher"]["config"] = config  # type: ignore[assignment]
+    settings = {"run_launcher": {**dagster_yaml()["run_launcher"], "config": config}}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
     with (
         DagsterInstance.from_config(str(tmp_path)) as instance,

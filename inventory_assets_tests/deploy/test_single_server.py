@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets_tests.deploy.postgresql import PostgreSQL, programs
+from inventory_assets_tests.databases import PostgreSQL, postgresql_programs
 from inventory_assets_tests.deploy.single_server import (
     LISTED_BUCKET,
     OBJECTS,
@@ -25,7 +25,7 @@ from inventory_assets_tests.ui.running_dagster import tool
 pytestmark = [
     pytest.mark.distributed,
     pytest.mark.skipif(
-        programs() is None, reason="no PostgreSQL (Debian: apt-get install postgresql)"
+        postgresql_programs() is None, reason="no PostgreSQL (Debian: apt-get install postgresql)"
     ),
 ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load_source import NoCompiler, program
-from inventory_assets_tests.distributed.databases import missing_programs
+from inventory_assets_tests.databases import missing_programs
 from inventory_assets_tests.distributed.machines import Namespaces, ProcessTrees
 from inventory_assets_tests.distributed.story import Story, played
 from inventory_assets_tests.distributed.truth import names

@@ -14,8 +14,8 @@ from inventory_assets.config import Source
 from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.inventory.storage.bucket_store import BucketStore
 from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets_tests.databases import PostgreSQL, Redis
 from inventory_assets_tests.distributed.cluster import Cluster
-from inventory_assets_tests.distributed.databases import Postgres, Redis
 from inventory_assets_tests.distributed.machines import Network
 from inventory_assets_tests.external_servers import REGION, Endpoint, Ministack
 
@@ -50,7 +50,7 @@ class Servers:
         instance: Dagster's instance, to look at.
     """
 
-    postgres: Postgres
+    postgres: PostgreSQL
     redis: Redis
     results: Endpoint
     source: LoadSource
@@ -92,7 +92,7 @@ def servers(
     listed_names.write_text("".join(f"{name}\n" for name in names))
     count = len(names) * shards
     with ExitStack() as stack:
-        postgres = stack.enter_context(Postgres(folder / "postgres", host))
+        postgres = stack.enter_context(PostgreSQL(folder / "postgres", host))
         redis = stack.enter_context(Redis(folder / "redis", host))
         results = stack.enter_context(Ministack(folder / "results", host=host)).endpoint
         source = stack.enter_context(
@@ -129,7 +129,7 @@ def servers(
 
 
 @contextmanager
-def _instance(postgres: Postgres, folder: Path) -> Iterator[dg.DagsterInstance]:
+def _instance(postgres: PostgreSQL, folder: Path) -> Iterator[dg.DagsterInstance]:
     """The instance with its storage alone: this process starts no run."""
     home = folder / "observer"
     home.mkdir()

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
 
+from inventory_assets_tests.databases import Redis
 from inventory_assets_tests.distributed.conftest import require_programs
-from inventory_assets_tests.distributed.databases import Redis
 from inventory_assets_tests.external_servers import HOST
 
 pytestmark = pytest.mark.distributed

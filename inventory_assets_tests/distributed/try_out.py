@@ -6,7 +6,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from inventory_assets_tests.distributed.databases import missing_programs
+from inventory_assets_tests.databases import missing_programs
 from inventory_assets_tests.distributed.machines import ProcessTrees
 from inventory_assets_tests.distributed.servers import SOURCE, servers
 from inventory_assets_tests.distributed.truth import names

@@ -4,25 +4,24 @@ A migration can be stopped at any time: what is there and equal is not copied ag
 repeated, too: the second one copies what was published since the first one began.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from threading import Lock
 
 from inventory_assets.inventory.errors import OtherSource, StoreError
 from inventory_assets.inventory.listing.source_record import SOURCE
+from inventory_assets.inventory.migration.file_copier import (
+    FileCopier,
+    MigrationProgress,
+    destination_in_use,
+)
 from inventory_assets.inventory.migration.file_table import FileTable
-from inventory_assets.inventory.migration.relocation import Relocation, key_in_store
 from inventory_assets.inventory.migration.stages import (
     STAGES,
     LeftOut,
     kind_of,
-    sha256_in,
     stage_of,
 )
 from inventory_assets.inventory.retention.references import RECORD_TYPES, require_known_kind
@@ -31,10 +30,6 @@ from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
 
 PARALLEL = 8
 """Files that are copied at the same time."""
-
-_CHUNK_BYTES = 4 * 2**20
-_DATA_STAGE = 0
-_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +47,6 @@ class MigrationPlan:
     files: int
     bytes: int
     left_out: Mapping[LeftOut, int]
-
-
-@dataclass(slots=True)
-class MigrationProgress:
-    """What a migration has done so far.
-
-    Attributes:
-        copied: Files that were copied.
-        bytes: Their bytes.
-        present: Files that were there already, and equal.
-        gone: Files that were removed from the source meanwhile.
-        missing: Data files that records of the source name, and that the source does not have.
-        examples: The keys of the first of them.
-    """
-
-    copied: int = 0
-    bytes: int = 0
-    present: int = 0
-    gone: int = 0
-    missing: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    @property
-    def files(self) -> int:
-        """The files that are done."""
-        return self.copied + self.present + self.gone
 
 
 class StoreMigration:
@@ -103,10 +72,13 @@ class StoreMigration:
         self._files = files
         self._only = only
         self._parallel = parallel
-        self._relocation = Relocation(source, destination)
-        self._lock = Lock()
         self._layouts: list[Layout] = []
-        self.progress = MigrationProgress()
+        self._copier = FileCopier(source, destination, files)
+
+    @property
+    def progress(self) -> MigrationProgress:
+        """What was done so far."""
+        return self._copier.progress
 
     def plan(self) -> MigrationPlan:
         """Find what is to be copied; this writes nothing.
@@ -198,14 +170,7 @@ class StoreMigration:
             kind = kind_of(key)
             is_record = kind in RECORD_TYPES and isinstance(stage_of(key), int)
             if is_record and self._source.size(key) is None:
-                raise self._in_use(key)
-
-    def _in_use(self, key: str) -> StoreError:
-        return StoreError(
-            f"{self._destination.where(key)} is not from {self._source.where('')}: the destination "
-            "is in use already, and was not changed further; if the migration is to be done again, "
-            "remove the folder of the source there first"
-        )
+                raise destination_in_use(self._source, self._destination, key)
 
     def _claim(self, layout: Layout) -> None:
         data = self._source.read(layout.source_record) or b""
@@ -224,143 +189,17 @@ class StoreMigration:
                 for file, there in files:
                     if len(pending) >= 2 * self._parallel:
                         pending = _proceed(pending)
-                    pending.add(pool.submit(self._copy, file, there, report))
+                    pending.add(pool.submit(self._copier.copy, file, there, report))
                 while pending:
                     pending = _proceed(pending)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _copy(
-        self, file: StoredFile, there: int | None, report: Callable[[MigrationProgress], None]
-    ) -> None:
-        kind = kind_of(file.key)
-        if kind in _BY_VALUE:
-            outcome = self._copy_record(kind, file.key)
-        else:
-            outcome = self._copy_file(file, there)
-        with self._lock:
-            progress = self.progress
-            if outcome is None:
-                progress.gone += 1
-            elif outcome:
-                progress.copied += 1
-                progress.bytes += file.size
-            else:
-                progress.present += 1
-            report(progress)
-
-    def _copy_record(self, kind: FileKind, key: str) -> bool | None:
-        """Copy a record; whether it was copied, None if it is gone."""
-        data = self._source.read(key)
-        if data is None:
-            return None
-        self._copy_named_files(kind, key, data)
-        data = self._relocation.relocated(kind, key, data)
-        present = self._destination.read(key)
-        if present == data:
-            return False
-        if present is not None and _is_newer(kind, present, data):
-            raise self._in_use(key)
-        self._destination.publish(key, data)
-        return True
-
-    def _copy_named_files(self, kind: FileKind, key: str, data: bytes) -> None:
-        """Copy the files that a record names, if they were published since the plan was made."""
-        file_type = RECORD_TYPES.get(kind)
-        if file_type is None:
-            return
-        try:
-            named = [key_in_store(key, each) for each in file_type.references_in(data).keys]
-        except ValueError:  # it is damaged, and copied as it is
-            return
-        for each in named:
-            if not self._files.has(each):
-                size = self._source.size(each)
-                if size is not None:
-                    self._copy_file(StoredFile(each, size), self._destination.size(each))
-                    self._files.add([(_DATA_STAGE, StoredFile(each, size))])
-                elif self._destination.size(each) is None:
-                    self._note_missing(each)
-
-    def _note_missing(self, key: str) -> None:
-        with self._lock:
-            self.progress.missing += 1
-            if len(self.progress.examples) < _EXAMPLES:
-                self.progress.examples.append(key)
-
-    def _copy_file(self, file: StoredFile, there: int | None) -> bool | None:
-        """Copy a file, or not if it is there and equal; None if it is gone."""
-        digest = sha256_in(file.key)
-        if there == file.size and digest:
-            return False
-        with self._destination.scratch() as folder:
-            path = folder / "copied"
-            found = _download(self._source, file.key, path)
-            if found is None:
-                return None
-            if digest and found != digest:
-                raise StoreError(
-                    f"{self._source.where(file.key)} is damaged: its content has the SHA-256 "
-                    f"{found}, not that of its name; list the dates that need it again, or remove "
-                    "it from the source, then migrate again"
-                )
-            if there == file.size and found == _digest(self._destination, file.key):
-                return False
-            self._destination.publish_file(file.key, path, digest)
-        return True
-
-
-_BY_VALUE = frozenset(
-    (
-        *RECORD_TYPES,
-        FileKind.CHECKSUM,
-        FileKind.DISCOVERY,
-        FileKind.LONG_PREFIX,
-        FileKind.RETIREMENT,
-        FileKind.SHARD_RUN,
-        FileKind.DATE_RUN,
-        FileKind.HYGIENE,
-        FileKind.LIFECYCLE,
-    )
-)
-"""Kinds of records, which are small enough to be compared in memory."""
-
 
 def _bases(layout: Layout) -> tuple[str, str]:
     """The folders of a source: its own, and that of its inventory in CSV."""
     return layout.base, layout.csv.base
-
-
-def _is_newer(kind: FileKind, present: bytes, data: bytes) -> bool:
-    """Whether the record that is there was written after the one to copy."""
-    file_type = RECORD_TYPES.get(kind)
-    if file_type is None:
-        return False
-    try:
-        times = [file_type.references_in(each).written_at for each in (present, data)]
-    except ValueError:
-        return False
-    return times[0] is not None and times[1] is not None and times[0] > times[1]
-
-
-def _download(store: Store, key: str, path: Path) -> str | None:
-    """Write a file of a store to a path; its SHA-256, None if it is gone."""
-    with path.open("wb") as target:
-        return _digest(store, key, target.write)
-
-
-def _digest(store: Store, key: str, write: Callable[[bytes], object] = len) -> str | None:
-    """The SHA-256 of a file of a store; None if there is none."""
-    opened = store.open(key)
-    if opened is None:
-        return None
-    digest = hashlib.sha256()
-    with opened as file:
-        for chunk in iter(partial(file.read, _CHUNK_BYTES), b""):
-            digest.update(chunk)
-            write(chunk)
-    return digest.hexdigest()
 
 
 def _proceed(pending: set[Future[None]]) -> set[Future[None]]:

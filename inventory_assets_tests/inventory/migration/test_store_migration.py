@@ -16,13 +16,10 @@ from inventory_assets.inventory.listing.source_record import SOURCE
 from inventory_assets.inventory.manifest.manifest import MANIFEST
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.manifest.snapshot import files_that_differ
+from inventory_assets.inventory.migration.file_copier import MigrationProgress
 from inventory_assets.inventory.migration.file_table import FileTable
 from inventory_assets.inventory.migration.stages import STAGES, LeftOut, sha256_in, stage_of
-from inventory_assets.inventory.migration.store_migration import (
-    MigrationPlan,
-    MigrationProgress,
-    StoreMigration,
-)
+from inventory_assets.inventory.migration.store_migration import MigrationPlan, StoreMigration
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.local_store import LocalStore
