@@ -249,7 +249,9 @@ def test_one_of_three_runs_is_killed_and_one_paused_beyond_its_lease(place: Plac
     assert any("taking over the ranges of" in place.log(each.run_id) for each in survivors)
     run = read_shard_run(place.store, place.layout, place.day, "", snapshot.finished_at)
     assert run is not None
-    assert run.figures.requests >= KEYS / 1000
+    # What the killed run sent after its last checkpoint, nobody knows.
+    assert KEYS / 2 < run.figures.rows <= KEYS
+    assert run.figures.requests >= run.figures.rows / 1000
 
 
 def test_a_run_after_all_others_were_killed_continues_their_work(

@@ -139,6 +139,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "min_objects": 0,
             "split_objects": 5_000_000,
             "retire_after_days": 30,
+            "shared": False,
         },
         "schedule": {
             "cron": "0 1 * * *",
