@@ -18,6 +18,7 @@ from inventory_assets.inventory.folder_listing.folder_records import (
     FolderRecords,
     ListingRequest,
 )
+from inventory_assets.inventory.listing.shared_work import SHARED_KINDS
 from inventory_assets.inventory.query.change_cursor import ChangeCursor
 from inventory_assets.inventory.retention.collector import plan_collection
 from inventory_assets.inventory.retention.policy import Retention
@@ -54,6 +55,8 @@ def store(tmp_path: Path) -> LocalStore:
 
 def test_every_kind_of_record_is_declared() -> None:
     without = {kind for kind in FileKind if kind.endswith(".json")} - TYPES.keys()
+    # Those of a listing that goes on are read by the version that wrote them alone.
+    without -= SHARED_KINDS
     assert without == {FileKind.S3_MANIFEST}, "its format is that of S3 Inventory"
 
 
