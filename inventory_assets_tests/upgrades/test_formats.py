@@ -56,7 +56,7 @@ def store(tmp_path: Path) -> LocalStore:
 def test_every_kind_of_record_is_declared() -> None:
     without = {kind for kind in FileKind if kind.endswith(".json")} - TYPES.keys()
     # Those of a listing that goes on are read by the version that wrote them alone.
-    without -= SHARED_KINDS
+    without -= {*SHARED_KINDS}
     assert without == {FileKind.S3_MANIFEST}, "its format is that of S3 Inventory"
 
 
