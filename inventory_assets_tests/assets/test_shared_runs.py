@@ -42,7 +42,7 @@ KEYS = 300_000
 PREFIX = "daily/inventories"
 ACCOUNT = Account("any", "any")
 LEASE_SECONDS = 4
-PATIENCE_SECONDS = 200
+PATIENCE_SECONDS = 400
 
 CONFIGURATION = """
 store = "s3://{results}/{prefix}"
