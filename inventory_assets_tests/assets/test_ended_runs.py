@@ -1,7 +1,5 @@
 """Runs that have ended for Dagster while their process goes on, and the runs that repeat them."""
 
-import threading
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +24,7 @@ from inventory_assets_tests.assets.world import (
     failure_text,
     materializations,
 )
+from inventory_assets_tests.inventory.slow_reads import SlowReads
 
 REFUSED = "nothing more is published"
 FROM_FAILURE = {"dagster/is_resume_retry": "true"}
@@ -137,23 +136,10 @@ def test_what_was_listed_before_is_read_ten_records_at_a_time(
     buckets.keys["memory"] |= {f"s{number:02}/1" for number in range(30)}
     world.discover()
     first = world.list_all()
-    at_once, most, lock = 0, 0, threading.Lock()
-    read = LocalStore.read
-
-    def read_slowly(store: LocalStore, key: str) -> bytes | None:
-        nonlocal at_once, most
-        with lock:
-            at_once += 1
-            most = max(most, at_once)
-        time.sleep(0.01)
-        with lock:
-            at_once -= 1
-        return read(store, key)
-
-    monkeypatch.setattr(LocalStore, "read", read_slowly)
+    reads = SlowReads(monkeypatch)
     again = repeated(world, first, FROM_FAILURE)
     assert again.success
-    assert 1 < most <= READS_AT_ONCE
+    assert 1 < reads.most <= READS_AT_ONCE
     in_order = [world.key(key) for key in world.shard_keys]
     assert list(materializations(again)) == in_order
     assert data_versions(again) == data_versions(first)

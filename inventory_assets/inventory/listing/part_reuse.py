@@ -26,7 +26,9 @@ from inventory_assets.inventory.listing.part_sizing import (
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import Reuse
 from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
-from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.parts.part import Part, part_exists
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
@@ -299,6 +301,11 @@ def _has_same_extent(written: Sequence[Part], part: Part) -> bool:
         and written[0].first_key == part.first_key
         and written[-1].last_key == part.last_key
     )
+
+
+def is_reusable(store: Store, layout: Layout, part: Part) -> bool:
+    """Whether a part of the baseline is still there, and has the encodings of the source."""
+    return layout.encodes_like(part.key) and part_exists(store, part)
 
 
 def reuse_whole_shard(

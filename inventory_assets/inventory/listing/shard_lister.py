@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache, partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord
@@ -30,7 +29,7 @@ from inventory_assets.inventory.listing.snapshot_builder import (
     SnapshotBuilder,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import baselines_of
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, snapshot_etag
 from inventory_assets.inventory.runs.shard_run import OnRun, ignore_run
 from inventory_assets.inventory.storage.layout import Layout
@@ -104,7 +103,7 @@ class ShardLister:
             Each request with its snapshot or its error: `KeysOutOfOrder` (the store lists in no
             known order, or not in `key_order`), `IncompleteListing`, `S3Error` or `StoreError`.
         """
-        baselines = self._baselines(wanted)
+        baselines = baselines_of(self.store, self.layout, [each.day for each in wanted])
         if self.key_order is KeyOrder.DIRECTORY:
             yield from self._list_by_directories(wanted, baselines)
             return
@@ -134,12 +133,6 @@ class ShardLister:
             f'{error}; the source says key_order = "{self.key_order}": remove that line to detect '
             "the order"
         )
-
-    def _baselines(self, wanted: Sequence[ShardRequest]) -> dict[date, Manifest | None]:
-        """The baseline of each date; each manifest is read once."""
-        read = cache(partial(read_manifest, self.store, self.layout))
-        days = sorted({each.day for each in wanted})
-        return {day: newest_manifest(self.store, self.layout, day, read) for day in days}
 
     def _list_by_ranges(
         self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]

@@ -1,13 +1,12 @@
 """Write the snapshot of a shard while the shard is listed."""
 
-import logging
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 
-from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     ConflictError,
     CorruptRecord,
@@ -20,6 +19,7 @@ from inventory_assets.inventory.listing.checkpointed_sink import CheckpointedSin
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.part_reuse import (
     ReplayedHashes,
+    is_reusable,
     replay_hashes,
     reuse_whole_shard,
     segments_of,
@@ -35,13 +35,13 @@ from inventory_assets.inventory.manifest.snapshot import (
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
 from inventory_assets.inventory.manifest.unreadable_records import MAX_TOLERATED, require_readable
 from inventory_assets.inventory.parts.fingerprint import joined
-from inventory_assets.inventory.parts.part import Part, part_exists, read_records
+from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.runs.shard_run import (
     JobObserver,
     OnRun,
     ignore_run,
     is_serial,
-    publish_shard_run,
+    record_shard_run,
 )
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
@@ -52,8 +52,6 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
-
-LOG = logging.getLogger(__name__)
 
 _NOT_RESUMABLE = (
     KeysOutOfOrder,
@@ -173,9 +171,6 @@ class SnapshotBuilder(CheckpointedSink):
         if isinstance(error, _NOT_RESUMABLE):
             self._checkpoints.clear()
 
-    def _is_reusable(self, part: Part) -> bool:
-        return self._layout.encodes_like(part.key) and part_exists(self._store, part)
-
     def finish(self) -> Snapshot:
         """Publish the snapshot.
 
@@ -195,7 +190,7 @@ class SnapshotBuilder(CheckpointedSink):
             shard,
             fingerprint,
             self.assembler.substitute_unchanged(written, [each for _, each in replayed]),
-            self._is_reusable,
+            partial(is_reusable, self._store, self._layout),
         )
         evidence = [*self.evidence.values(), *self._resumed_evidence.values()]
         faults = Counter({fault.value: count for fault, count in self.stats.faults.items()})
@@ -231,18 +226,11 @@ class SnapshotBuilder(CheckpointedSink):
         require_readable(where, snapshot.rows, snapshot.unreadable, MAX_TOLERATED)
         publish_snapshot(self._store, self._layout, snapshot, self._expected_etag)
         self._checkpoints.clear()
-        self._publish_run(snapshot)
-        return snapshot
-
-    def _publish_run(self, snapshot: Snapshot) -> None:
-        """Publish the run record; an error is logged, as the snapshot is published."""
         rows = sum(each.rows for each in self.evidence.values())
         run = self._observer.run(self._layout, snapshot.day, rows, snapshot.finished_at)
         self._on_run(run)
-        try:
-            publish_shard_run(self._store, self._layout, run)
-        except (InventoryError, OSError) as error:
-            LOG.warning("the run record of %r was not written: %s", run.prefix, error)
+        record_shard_run(self._store, self._layout, run)
+        return snapshot
 
 
 def segments_to_reuse(

@@ -5,9 +5,9 @@ after the shard around it was listed, the few parts concerned are written again 
 key belongs to the longest prefix that has a snapshot for the date.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 
 from pydantic import JsonValue
@@ -233,6 +233,16 @@ def read_manifest_as_of(store: Store, layout: Layout, day: date, identity: str) 
     if manifest is None or manifest.identity != identity:
         manifest = SUPERSEDED.read(store, layout.superseded(day, identity))
     return manifest
+
+
+def baselines_of(store: Store, layout: Layout, days: Iterable[date]) -> dict[date, Manifest | None]:
+    """The baseline of each date; each manifest is read once.
+
+    Raises:
+        StoreError: A manifest cannot be read.
+    """
+    read = cache(partial(read_manifest, store, layout))
+    return {day: newest_manifest(store, layout, day, read) for day in sorted({*days})}
 
 
 def newest_manifest(

@@ -1,9 +1,11 @@
 """The run record of a shard's listing, beside its snapshot."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.runs.figures import (
     HeatCell,
@@ -19,6 +21,8 @@ from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.store_profile import StartAfter, StoreProfile
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.keyspace.key_order import KeyOrder
+
+LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 """The format of the record; it rises when older code could misread it."""
@@ -151,6 +155,14 @@ def publish_shard_run(store: Store, layout: Layout, run: ShardRun) -> None:
         StoreError: It cannot be written.
     """
     publish(store, SHARD_RUN.file(layout.shard_run(run.day, run.prefix), run))
+
+
+def record_shard_run(store: Store, layout: Layout, run: ShardRun) -> None:
+    """Publish the run record of a shard; an error is logged, as its snapshot is published."""
+    try:
+        publish_shard_run(store, layout, run)
+    except (InventoryError, OSError) as error:
+        LOG.warning("the run record of %r was not written: %s", run.prefix, error)
 
 
 def read_shard_run(

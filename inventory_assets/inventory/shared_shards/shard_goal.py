@@ -1,19 +1,18 @@
 """The snapshot of a shard that several runs list together."""
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 
-from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import ConflictError, CorruptRecord, IncompleteListing
 from inventory_assets.inventory.folder_listing.range_listing import Work
 from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.checkpoint_record import ResumedWork
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.part_reuse import (
+    is_reusable,
     reuse_whole_shard,
     split_hints,
     substitute_unchanged,
@@ -30,9 +29,9 @@ from inventory_assets.inventory.manifest.snapshot import (
 )
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
 from inventory_assets.inventory.parts.fingerprint import joined
-from inventory_assets.inventory.parts.part import Part, part_exists
+from inventory_assets.inventory.parts.part import part_exists
 from inventory_assets.inventory.runs.merged_figures import merge_figures
-from inventory_assets.inventory.runs.shard_run import ShardRun, publish_shard_run
+from inventory_assets.inventory.runs.shard_run import ShardRun, record_shard_run
 from inventory_assets.inventory.shared_listing.completion import join_results
 from inventory_assets.inventory.shared_listing.listing_record import (
     RecordPlaces,
@@ -54,8 +53,6 @@ from inventory_assets.s3.latency_histogram import merged
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -216,7 +213,7 @@ class ShardGoal:
             except ConflictError as error:
                 if not self.is_over(listing):
                     raise IncompleteListing(str(error)) from None
-            self._publish_run(run)
+            record_shard_run(self._store, self._layout, run)
         claim.renew(None)
         self.end(listing)
 
@@ -258,7 +255,7 @@ class ShardGoal:
         result, summaries = found.result, found.summaries
         try:
             hashes = [one for each in summaries for one in fingerprints_of(each.hashes)]
-            partial = [one for each in summaries for one in fingerprints_of(each.partial_hashes)]
+            partly = [one for each in summaries for one in fingerprints_of(each.partial_hashes)]
         except ValueError:
             raise CorruptRecord(
                 f"{self._store.where(self._summaries(listing))}: a hash is damaged; materialize "
@@ -269,12 +266,16 @@ class ShardGoal:
         parts = substitute_unchanged(
             result.parts,
             self.segments(listing),
-            partial,
+            partly,
             unchanged,
             lambda part: part_exists(self._store, part),
         )
         parts, reuse = reuse_whole_shard(
-            self._baseline, listing.shard, fingerprint, parts, self._is_reusable
+            self._baseline,
+            listing.shard,
+            fingerprint,
+            parts,
+            partial(is_reusable, self._store, self._layout),
         )
         runs = [each.run for each in summaries]
         snapshot = Snapshot(
@@ -308,9 +309,6 @@ class ShardGoal:
             merge_figures(runs),
         )
 
-    def _is_reusable(self, part: Part) -> bool:
-        return self._layout.encodes_like(part.key) and part_exists(self._store, part)
-
     def _require_valid(self, snapshot: Snapshot) -> None:
         bucket = self._work.lister.bucket_config.display_name
         if failed_rules := failed_rules_of(snapshot):
@@ -323,13 +321,6 @@ class ShardGoal:
                 f"{self._store.where(missing[0])} is missing or was altered since it was written; "
                 "list the shard again"
             )
-
-    def _publish_run(self, run: ShardRun) -> None:
-        """Publish the run record; an error is logged, as the snapshot is published."""
-        try:
-            publish_shard_run(self._store, self._layout, run)
-        except (InventoryError, OSError) as error:
-            LOG.warning("the run record of %r was not written: %s", run.prefix, error)
 
     def remove(self, listing: SharedListing) -> None:
         """Remove the records of a listing; its parts are left to garbage collection."""

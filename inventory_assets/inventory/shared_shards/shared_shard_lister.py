@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import cache, partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.folder_listing.range_listing import Work
@@ -11,7 +10,7 @@ from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, List
 from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import baselines_of
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.runs.shard_run import OnRun, ignore_run, read_shard_run
 from inventory_assets.inventory.shared_listing.conditional_record import (
@@ -80,9 +79,7 @@ class SharedShardLister:
         """
         if isinstance(self.store, BucketStore):
             require_conditional_writes(self.store, "set shards.shared = false")
-        read = cache(partial(read_manifest, self.store, self.layout))
-        days = sorted({each.day for each in wanted})
-        baselines = {day: newest_manifest(self.store, self.layout, day, read) for day in days}
+        baselines = baselines_of(self.store, self.layout, [each.day for each in wanted])
         for each in sorted(wanted, key=lambda each: _size(each, baselines)):
             try:
                 yield each, self._list_shard(each, baselines[each.day])

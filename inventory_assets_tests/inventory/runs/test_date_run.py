@@ -1,7 +1,5 @@
 """The run record of a date: its shards, merged, and compared with earlier dates."""
 
-import threading
-import time
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -27,6 +25,7 @@ from inventory_assets.inventory.storage.parallel_reads import READS_AT_ONCE
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.runs.samples import figures, shard_run, summary
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+from inventory_assets_tests.inventory.slow_reads import SlowReads
 
 PREFIXES = ("", "a/", "b/")
 
@@ -114,22 +113,9 @@ def test_records_are_read_at_the_same_time_within_a_bound(
     manifest = manifest_of(store)
     entry = replace(manifest.shards[0], parts=())
     shards = tuple(replace(entry, shard=Shard(f"{number}/")) for number in range(40))
-    at_once, most, lock = 0, 0, threading.Lock()
-    plain = LocalStore.read
-
-    def read(self: LocalStore, key: str) -> bytes | None:
-        nonlocal at_once, most
-        with lock:
-            at_once += 1
-            most = max(most, at_once)
-        time.sleep(0.01)
-        with lock:
-            at_once -= 1
-        return plain(self, key)
-
     publish_shard_run(store, LAYOUT, shard_run("7/", finished_at=NOW))
-    monkeypatch.setattr(LocalStore, "read", read)
+    reads = SlowReads(monkeypatch)
     run = publish_date_run(store, LAYOUT, replace(manifest, shards=shards), NOW)
     assert run is not None
     assert ([each.prefix for each in run.shards], run.unknown) == (["7/"], 39)
-    assert 1 < most <= READS_AT_ONCE
+    assert 1 < reads.most <= READS_AT_ONCE

@@ -160,16 +160,22 @@ def test_a_chain_of_killed_participants(those: Participants) -> None:
     check(those, those.list_shard(), KEYS)
 
 
-def test_a_publisher_that_dies_before_it_removed_the_records_has_published(
-    those: Participants, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def die(_goal: object, _run: object) -> None:
+def die_after_publishing(those: Participants, monkeypatch: pytest.MonkeyPatch) -> None:
+    """List the shard, and die when its snapshot is published and its records are still there."""
+
+    def die(*_: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(shard_goal.ShardGoal, "_publish_run", die)
+        patch.setattr(shard_goal, "record_shard_run", die)
         with pytest.raises(Killed):
             those.list_shard()
+
+
+def test_a_publisher_that_dies_before_it_removed_the_records_has_published(
+    those: Participants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_after_publishing(those, monkeypatch)
     published = read_snapshot(those.store, MODEL, DAY, "")
     assert published is not None
     lister = Bucket(KEYS)
@@ -181,13 +187,7 @@ def test_a_publisher_that_dies_before_it_removed_the_records_has_published(
 def test_a_new_request_does_not_take_a_snapshot_whose_records_are_left(
     those: Participants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(_goal: object, _run: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shard_goal.ShardGoal, "_publish_run", die)
-        with pytest.raises(Killed):
-            those.list_shard()
+    die_after_publishing(those, monkeypatch)
     those.keys.append("new")
     check(those, those.list_shard(), [*KEYS, "new"])
 
