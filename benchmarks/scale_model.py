@@ -135,7 +135,7 @@ class Estimate:
         seconds: From the first request to the end of the last machine; infinite if machines fail
             faster than they work.
         limited_by: What sets the pace.
-        requests: Requests that are answered by a page.
+        requests: Requests that are answered by a page; infinite if the listing never ends.
         failures: Machines that fail meanwhile, on average.
         lost_seconds: What a failure costs the machine that takes over, its own start included.
         partitions: The partitions of the bucket at the end.
@@ -186,7 +186,7 @@ def estimate(
     return Estimate(
         ended,
         limited_by,
-        requests + (again if math.isfinite(ended) else 0.0),
+        requests + again if math.isfinite(ended) else math.inf,
         failures,
         lost,
         partitions,
