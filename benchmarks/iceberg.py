@@ -19,7 +19,7 @@ from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import Shard
-from inventory_assets.wiring import open_catalog
+from inventory_assets.wiring.results import open_catalog
 from inventory_assets_tests.inventory.samples import (
     DAY,
     LAYOUT,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inventory_assets.inventory.query.dataset import Dataset, connect
     from inventory_assets.inventory.query.dataset_comparison import changes_between
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring.results import open_results
 
 __all__ = [
     "AssetOptions",
@@ -63,7 +63,7 @@ _MODULES = {
     "connect": "inventory.query.dataset",
     "load_config": "config",
     "new_objects_sensor": "defs.object_sensor",
-    "open_results": "wiring",
+    "open_results": "wiring.results",
 }
 """The module of each public name, within this package."""
 

@@ -47,7 +47,7 @@ from inventory_assets.defs.source.resources import (
     InventoryStore,
     SourceBucket,
 )
-from inventory_assets.wiring import named_file_mistakes
+from inventory_assets.wiring.named_files import named_file_mistakes
 
 LOG = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ def add_check_config(commands: Any) -> None:
 
 def _check_config(options: argparse.Namespace) -> int:
     from inventory_assets.config import ConfigError, load_config
-    from inventory_assets.wiring import named_file_mistakes
+    from inventory_assets.wiring.named_files import named_file_mistakes
 
     config = load_config(options.file)
     mistakes = [each for source in config.sources.values() for each in named_file_mistakes(source)]

@@ -23,7 +23,8 @@ from inventory_assets.defs.source.resources import Clock
 from inventory_assets.errors import printable
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.wiring import open_results, require_demo_packages
+from inventory_assets.wiring.results import open_results
+from inventory_assets.wiring.source_access import require_demo_packages
 
 DATES_IN_DETAIL = 2
 """The newest dates, of which each run is printed."""

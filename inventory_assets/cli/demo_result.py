@@ -18,7 +18,7 @@ from inventory_assets.inventory.usage.date_usage import read_usage
 from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA
 from inventory_assets.inventory.usage.usage_files import read_table
 from inventory_assets.units import human_bytes, human_change, human_share, human_usd
-from inventory_assets.wiring import usage_pricing
+from inventory_assets.wiring.prices import usage_pricing
 
 _WEEK = timedelta(days=7)
 

@@ -68,7 +68,8 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
     )
     from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.query.usage_query import usage_of
-    from inventory_assets.wiring import open_source_uploads, prices_of
+    from inventory_assets.wiring.prices import prices_of
+    from inventory_assets.wiring.source_access import open_source_uploads
 
     source, store, layout, manifest = open_manifest(options.inventory)
     report = read_report(store, layout, manifest.day)

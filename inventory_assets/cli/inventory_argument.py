@@ -38,7 +38,7 @@ def open_inventory(address: str) -> "Dataset":
     from inventory_assets.config import load_config
     from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring.results import open_results
 
     path = Path(address)
     if is_url(address):
@@ -76,7 +76,7 @@ def open_source(address: str) -> "tuple[Source, Store, Layout, date | None]":
     """
     from inventory_assets.config import load_config
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring.results import open_results
 
     config = load_config()
     source, day = source_and_day(config, address)

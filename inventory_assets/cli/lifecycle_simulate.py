@@ -65,7 +65,7 @@ def add_lifecycle_simulate(commands: Any) -> None:
 
 def _simulate(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.lifecycle.simulation import COLUMNS, simulate
-    from inventory_assets.wiring import prices_of
+    from inventory_assets.wiring.prices import prices_of
 
     now = datetime.now(UTC)
     source, day = _source(options.inventory)
@@ -98,7 +98,7 @@ def _rules(
 ) -> "LifecycleRules":
     from inventory_assets.inventory.errors import RulesInvalid
     from inventory_assets.inventory.lifecycle.rules_document import read_rules
-    from inventory_assets.wiring import lifecycle_rules_of
+    from inventory_assets.wiring.named_files import lifecycle_rules_of
 
     if path is not None:
         return read_rules(path)

@@ -92,7 +92,7 @@ def _figures(config: "Config", sources: "Sequence[Source]") -> "list[Figure]":
         read_records,
         source_figures,
     )
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring.results import open_results
 
     figures = [figures_read_at(datetime.now(UTC))]
     for source in sources:

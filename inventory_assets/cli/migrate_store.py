@@ -48,7 +48,7 @@ def _migrate(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.migration.file_table import FileTable
     from inventory_assets.inventory.migration.store_migration import PARALLEL, StoreMigration
     from inventory_assets.units import human_bytes
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring.results import open_results
 
     parallel = PARALLEL if options.parallel is None else options.parallel
     if not 1 <= parallel <= 64:

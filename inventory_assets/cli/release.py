@@ -32,7 +32,7 @@ def _release(options: argparse.Namespace) -> int:
     from inventory_assets.config import load_config
     from inventory_assets.inventory.gate.publication import release_date
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring.results import open_results
 
     config = load_config()
     source, day = source_and_day(config, options.date)

@@ -54,7 +54,7 @@ def _report(options: argparse.Namespace) -> int:
 
 def _of_source(inventory: str) -> "ReportData":
     from inventory_assets.inventory.report.date_report import ReportPrices, collect
-    from inventory_assets.wiring import prices_of, usage_pricing
+    from inventory_assets.wiring.prices import prices_of, usage_pricing
 
     source, store, layout, manifest = open_manifest(inventory)
     prices = prices_of(source)

@@ -63,7 +63,7 @@ def _status(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.growth.bounds import GrowthBounds
     from inventory_assets.inventory.source_status import status_of
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring.results import open_results
 
     config = load_config()
     store, now = open_results(config.store), datetime.now(UTC)
@@ -158,7 +158,7 @@ def _document(
 
 
 def _usd(source: "Source", requests: int) -> float:
-    from inventory_assets.wiring import prices_of
+    from inventory_assets.wiring.prices import prices_of
 
     return round(prices_of(source).listing_usd(requests), 6)
 

@@ -141,7 +141,7 @@ def _ending(name: str, count: int) -> str:
 def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
     """The inventory of a source, and a client for its bucket."""
     from inventory_assets.inventory.verification.targets import VerificationTarget
-    from inventory_assets.wiring import open_source_bucket
+    from inventory_assets.wiring.source_access import open_source_bucket
 
     given = given_arguments(options, (*BUCKET_OPTIONS, "began", "as_of"))
     flags = [*(["the URL"] if options.url else []), *(text.partition("=")[0] for text in given)]

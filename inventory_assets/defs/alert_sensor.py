@@ -15,10 +15,12 @@ from inventory_assets.alerts.delivery import SEND_SECONDS, NotDelivered, Notifie
 from inventory_assets.alerts.outbox import Due, Outbox
 from inventory_assets.alerts.situation import Kind, Message
 from inventory_assets.config import Alerts
-from inventory_assets.defs.alert_situations import Look, Seen, look_at_dates, look_at_runs
+from inventory_assets.defs.alert_situations.dates import look_at_dates
+from inventory_assets.defs.alert_situations.failed_runs import look_at_runs
+from inventory_assets.defs.alert_situations.seen import Look, Seen
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.errors import InventoryError
-from inventory_assets.wiring import notifiers_of
+from inventory_assets.wiring.notifiers import notifiers_of
 
 MESSAGES_PER_TICK = 20
 """Maximum deliveries of a tick; further ones wait for the next tick."""

@@ -79,14 +79,22 @@ def contradicted(lister: PageSource, prefix: str, stats: RequestStats) -> bool:
 
 
 async def require_versions(lister: PageSource, prefix: str, stats: RequestStats) -> None:
-    """Check, after a versions listing found nothing, that the prefix has no objects.
+    """Check, after a versions listing found nothing, that the store lists versions.
+
+    The listing may have been one of a part of the prefix that has no objects, so this asks for the
+    objects and the versions of the whole prefix.
 
     Raises:
-        VersionsUnsupported: There are objects, so the store does not list versions.
+        VersionsUnsupported: There are objects and no versions.
         S3Error: A request failed permanently.
     """
-    page = await first_page(lister, PageRequest(prefix, max_keys=1), stats)
-    if page.objects.num_rows:
+
+    async def has_records(request: PageRequest) -> bool:
+        page = await first_page(lister, request, stats)
+        return bool(page.objects.num_rows or page.unreadable)
+
+    request = PageRequest(prefix, max_keys=1)
+    if await has_records(request) and not await has_records(replace(request, versions=True)):
         raise versions_unsupported(
             lister.bucket_config, "returns no versions, although there are objects"
         )

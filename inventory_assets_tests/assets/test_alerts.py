@@ -13,7 +13,8 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from inventory_assets.config import Alerts, Growth, Schedule
 from inventory_assets.config.alerts import Email
-from inventory_assets.defs import alert_sensor, alert_situations
+from inventory_assets.defs import alert_sensor
+from inventory_assets.defs.alert_situations import failed_runs
 from inventory_assets.inventory.gate.publication import release_date
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.test_gate import list_badly, release
@@ -468,7 +469,7 @@ def test_many_failures_are_told_over_several_ticks(
         for day in (YESTERDAY, TODAY):
             world.set_day(day)
             world.run("object_listing", world.key(shard))
-    monkeypatch.setattr(alert_situations, "RUNS_PER_TICK", 4)
+    monkeypatch.setattr(failed_runs, "RUNS_PER_TICK", 4)
     runs = 2 * len(world.shard_keys)
     ticks = [watch.tick() for _ in range(3)]
     assert [len(found) for found in ticks] == [4, runs - 4, 0]

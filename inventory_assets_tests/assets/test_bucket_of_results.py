@@ -28,7 +28,7 @@ from inventory_assets.inventory.storage.bucket_store import BucketStore
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.prefix_encoding import encode_prefix
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.wiring import open_results
+from inventory_assets.wiring.results import open_results
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,

@@ -18,7 +18,7 @@ from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.wiring import open_results
+from inventory_assets.wiring.results import open_results
 from inventory_assets_tests.assets.listed_shards import DENIED
 from inventory_assets_tests.assets.world import (
     REMAINDER,

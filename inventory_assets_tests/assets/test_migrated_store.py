@@ -24,7 +24,7 @@ from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.wiring import open_results
+from inventory_assets.wiring.results import open_results
 from inventory_assets_tests.assets.test_changing_a_source import unchanged
 from inventory_assets_tests.assets.world import TODAY, YESTERDAY, Buckets, World, noon
 

@@ -8,7 +8,7 @@ from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.report.date_report import ReportPrices, collect
 from inventory_assets.inventory.report.report_data import ReportData
-from inventory_assets.wiring import usage_pricing
+from inventory_assets.wiring.prices import usage_pricing
 from inventory_assets_tests.assets.test_automation import Daemon
 from inventory_assets_tests.assets.test_gate import list_badly
 from inventory_assets_tests.assets.world import (

@@ -9,7 +9,7 @@ from inventory_assets.config import Source, StoreBucket
 from inventory_assets.defs.source.resources import InventoryStore, SourceBucket
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
-from inventory_assets.wiring import open_source_bucket
+from inventory_assets.wiring.source_access import open_source_bucket
 from inventory_assets_tests.assets.world import TODAY, noon
 
 OURS = {

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets import wiring
 from inventory_assets.cli.verify import AGREES, DIFFERS, ERROR
+from inventory_assets.wiring import source_access
 from inventory_assets_tests.cli.conftest import LATER, Outcome
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.fakes.model_s3 import ModelS3
@@ -118,7 +118,7 @@ def test_later_changes_are_counted_and_do_not_fail(
 def test_a_store_that_contradicts_itself_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = sorted(LATER)[3]
     bucket = OddStore(LATER, Oddity.HIDES, hidden=[hidden])
-    monkeypatch.setattr(wiring, "open_source_bucket", lambda _source, _now: bucket)
+    monkeypatch.setattr(source_access, "open_source_bucket", lambda _source, _now: bucket)
     outcome = run("verify", "source@2026-05-06")
     assert outcome.code == DIFFERS
     assert outcome.error.startswith(f"contradicted: {hidden!r}\nthe store contradicts itself: 1 ")
@@ -126,7 +126,7 @@ def test_a_store_that_contradicts_itself_fails(run: Run, monkeypatch: pytest.Mon
 
 def test_an_end_that_comes_too_early_is_a_note(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = OddStore(LATER, Oddity.ENDS_EARLY, 3)
-    monkeypatch.setattr(wiring, "open_source_bucket", lambda _source, _now: bucket)
+    monkeypatch.setattr(source_access, "open_source_bucket", lambda _source, _now: bucket)
     outcome = run("verify", "source@2026-05-06")
     assert outcome.code == AGREES
     assert outcome.error.startswith("note: the store reported the end of its listing after ")
@@ -134,7 +134,7 @@ def test_an_end_that_comes_too_early_is_a_note(run: Run, monkeypatch: pytest.Mon
 
 def test_a_source_is_verified_against_its_bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = ModelS3([*LATER, "z"])
-    monkeypatch.setattr(wiring, "open_source_bucket", lambda _source, _now: bucket)
+    monkeypatch.setattr(source_access, "open_source_bucket", lambda _source, _now: bucket)
     outcome = run("verify", "source@2026-05-06")
     assert (outcome.code, outcome.error) == (DIFFERS, "missing: 'z'\n")
     assert b"8 of 8 records" in outcome.output

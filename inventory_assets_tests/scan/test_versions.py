@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.page import VERSION_SCHEMA
+from inventory_assets.s3.errors import VersionsUnsupported
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine import page_queue
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
-from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.range_listing import list_range
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.page_validation import check_keys
@@ -95,6 +97,31 @@ def test_a_range_is_listed_after_all_versions_of_the_key_before_it() -> None:
     job = ListingJob("", [KeyRange("a", "b")], versions=Versions())
     keys = [row["key"] for row in rows_of(scanned(VersionedS3(history), job))]
     assert keys == ["b"] * 4
+
+
+@pytest.mark.parametrize("ranges", [[KeyRange("b", "c")], make_shard("", ["a"]).ranges])
+def test_ranges_without_keys_are_empty_beside_those_with_keys(ranges: Sequence[KeyRange]) -> None:
+    history = History()
+    history.put("a/1", 1, 1)
+    lister = VersionedS3(history)
+    assert scanned(lister, ListingJob("", ranges, versions=Versions())) == []
+
+
+class WithoutVersions(VersionedS3):
+    """A store that answers a request for versions with an empty list."""
+
+    def _body(self, request: PageRequest, stats: RequestStats) -> bytes:
+        self._listed = []
+        return super()._body(request, stats)
+
+
+@pytest.mark.parametrize("ranges", [[KeyRange("b", "c")], Shard("").ranges])
+def test_a_store_that_lists_no_versions_is_refused(ranges: Sequence[KeyRange]) -> None:
+    history = History()
+    history.put("a/1", 1, 1)
+    with pytest.raises(VersionsUnsupported, match="returns no versions, although there are obj"):
+        scanned(WithoutVersions(history), ListingJob("", ranges, versions=Versions()))
+    assert scanned(WithoutVersions(History()), ListingJob("", ranges, versions=Versions())) == []
 
 
 def test_a_key_of_many_pages_is_in_one_event() -> None:

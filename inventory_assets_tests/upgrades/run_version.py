@@ -25,7 +25,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.retention.collector import execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
-from inventory_assets.wiring import open_results
+from inventory_assets.wiring.results import open_results
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 BY_SHARD = ("object_listing", "object_changes", "object_metadata")

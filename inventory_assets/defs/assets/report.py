@@ -13,7 +13,7 @@ from inventory_assets.defs.source.partition_steps import StepResult, publish_eac
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.report_metadata import report_metadata
 from inventory_assets.inventory.report.date_report import ReportPrices, publish_report
-from inventory_assets.wiring import usage_pricing
+from inventory_assets.wiring.prices import usage_pricing
 
 
 def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:

@@ -26,7 +26,7 @@ from inventory_assets.inventory.usage.date_usage import (
     usage_etag,
     violations_of,
 )
-from inventory_assets.wiring import usage_pricing
+from inventory_assets.wiring.prices import usage_pricing
 
 
 def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:

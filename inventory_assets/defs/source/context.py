@@ -36,7 +36,7 @@ from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.store_probe import profile_store
-from inventory_assets.wiring import prices_of
+from inventory_assets.wiring.prices import prices_of
 
 
 @dataclass(frozen=True)

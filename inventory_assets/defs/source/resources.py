@@ -18,10 +18,9 @@ from inventory_assets.s3.head_client import HeadClient
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.upload_client import UploadSource
-from inventory_assets.wiring import (
-    lifecycle_rules_of,
-    open_catalog,
-    open_results,
+from inventory_assets.wiring.named_files import lifecycle_rules_of
+from inventory_assets.wiring.results import open_catalog, open_results
+from inventory_assets.wiring.source_access import (
     open_source_bucket,
     open_source_objects,
     open_source_uploads,

@@ -10,7 +10,7 @@ from inventory_assets.defs.source.partition_steps import partitions_of
 from inventory_assets.telemetry.conventions import DAGSTER_RUN, DATES
 from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
 from inventory_assets.telemetry.subject import Work
-from inventory_assets.wiring import source_telemetry
+from inventory_assets.wiring.source_access import source_telemetry
 
 TRACE_TAG = "inventory_assets/trace_id"
 """The tag of a run that names its trace."""

@@ -11,11 +11,13 @@ import pyarrow as pa
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
 from inventory_assets.inventory.shared_shards.shared_shard_lister import SharedShardLister
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL, Bucket
 
 DAY = datetime.now(UTC).date()
@@ -38,11 +40,13 @@ class Participants:
     Attributes:
         root: The folder of the store.
         keys: The keys of the bucket.
+        versions: The versions to list; None for the current objects.
         day: The date.
     """
 
     root: Path
     keys: list[str] = field(default_factory=lambda: [*KEYS])
+    versions: Versions | None = None
     day = DAY
 
     @property
@@ -53,7 +57,7 @@ class Participants:
         self,
         shard: Shard = REMAINDER,
         *,
-        lister: Bucket | None = None,
+        lister: PageSource | None = None,
         store: LocalStore | None = None,
         options: SharingOptions | None = None,
         since: datetime | None = None,
@@ -72,14 +76,15 @@ class Participants:
             sizing=SMALL,
             options=options,
         )
-        ((_, result),) = shard_lister.list_shards([ShardRequest(self.day, shard)])
+        ((_, result),) = shard_lister.list_shards([ShardRequest(self.day, shard, self.versions)])
         if isinstance(result, Exception):
             raise result
         return result
 
     def records(self, snapshot: Snapshot) -> pa.Table:
         batches = read_records(self.store, snapshot.parts, snapshot.shard.ranges)
-        return pa.Table.from_batches(batches, RECORD_SCHEMA).combine_chunks()
+        schema = VERSION_RECORD_SCHEMA if snapshot.versions else RECORD_SCHEMA
+        return pa.Table.from_batches(batches, schema).combine_chunks()
 
     def keys_of(self, snapshot: Snapshot) -> list[str]:
         found: list[str] = self.records(snapshot).column("key").to_pylist()

@@ -4,18 +4,15 @@ import os
 import sys
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
-from inventory_assets.cli.demo import run_demo
-from inventory_assets.config import Iceberg, Source, StoreBucket
+from inventory_assets.config import Iceberg, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
 from inventory_assets.inventory.iceberg.sync import TableState, sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
-from inventory_assets.inventory.pricing.price_table import load_prices
 from inventory_assets.scan.keyspace.shard import Shard
-from inventory_assets.wiring import open_catalog, open_results, open_source_bucket, usage_pricing
+from inventory_assets.wiring.results import open_catalog, open_results
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
@@ -95,32 +92,3 @@ def test_results_on_a_bucket_have_no_catalogue_by_default() -> None:
 def test_a_catalogue_that_is_not_configured_is_reported(tmp_path: Path) -> None:
     with pytest.raises(IcebergError, match="the catalogue nowhere cannot be used"):
         open_catalog(tmp_path, Iceberg(catalog="nowhere"))
-
-
-def test_without_moto_the_embedded_demo_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "moto", None)
-    demo = Source(name="demo", demo=True, bucket="demo-bucket")
-    with pytest.raises(PackageMissing, match=r"pip install 'inventory-assets\[demo\]'"):
-        open_source_bucket(demo, NOW)
-    with pytest.raises(PackageMissing, match="needs moto, which is not installed"):
-        run_demo(tmp_path)
-
-
-def test_usage_is_priced_at_the_rates_of_the_whole_and_an_unnamed_class_by_the_table() -> None:
-    gb = 2**30
-    rows = pa.Table.from_pylist(
-        [
-            {"prefix": prefix, "storage_class": name, "objects": 1, "bytes": gb}
-            for prefix, name in [
-                ("", "STANDARD"),
-                ("", "UNKNOWN"),
-                ("", "OTHER"),
-                ("a/", "STANDARD"),
-                ("a/", "UNKNOWN"),
-            ]
-        ]
-    )
-    found = usage_pricing(load_prices())(rows).to_pylist()
-    assert found == [0.023, 0.023, None, 0.023, 0.023]

@@ -1,0 +1,1 @@
+"""What is wrong with a source at present: failed runs, and held, late and odd dates."""

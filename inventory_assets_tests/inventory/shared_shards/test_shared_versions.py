@@ -1,0 +1,164 @@
+"""A shard of versions that several participants list together."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
+from inventory_assets.inventory.manifest.snapshot_validation import (
+    failed_rules,
+    validate,
+    validate_files,
+)
+from inventory_assets.inventory.shared_listing import claim_keeper, range_worker
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.s3.decoding.page import Page
+from inventory_assets.s3.decoding.page_peek import RawPage
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
+from inventory_assets_tests.fakes.versioned_s3 import EPOCH, History, VersionedS3
+from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL, small_files
+from inventory_assets_tests.inventory.shared_shards.participants import (
+    DAY,
+    PATIENT,
+    Participants,
+    together,
+    utc_now,
+)
+
+REMAINDER = make_shard("", [])
+GAPS = make_shard("", ["1", "30", "31", "9a", "f"])
+VERSIONS = pytest.mark.parametrize("as_of", [None, 2])
+"""All versions, or those as of the moment 2."""
+
+
+@pytest.fixture(autouse=True)
+def small() -> Iterator[None]:
+    with small_files():
+        yield
+
+
+def versions_of(as_of: int | None) -> Versions:
+    return Versions(None if as_of is None else EPOCH + timedelta(milliseconds=as_of))
+
+
+def history_of(keys: list[str], seed: int = 7) -> History:
+    """Three moments at which some of the keys are written, and some removed."""
+    chances = Random(seed)  # noqa: S311
+    history = History()
+    for moment in (1, 2, 3):
+        for key in keys:
+            if chances.random() < 0.8:
+                history.put(key, moment, 10 * moment)
+            elif moment > 1:
+                history.put(key, moment, None)
+    return history
+
+
+def alone(root: Path, shard: Shard, history: History, versions: Versions) -> Snapshot:
+    """The snapshot of an ordinary listing."""
+    lister = ShardLister(VersionedS3(history, 10), LocalStore(root), MODEL, sizing=SMALL)
+    return lister.list_shard(DAY, shard, versions)
+
+
+def check(
+    those: Participants, snapshot: Snapshot, history: History, as_of: int | None, shard: Shard
+) -> None:
+    """The snapshot has the versions of the history, and is proven and published."""
+    rows = those.records(snapshot).select(["key", "version_id"]).to_pylist()
+    expected = [
+        {"key": each.key, "version_id": each.version_id}
+        for each in history.listed(as_of)
+        if shard.covers(each.key)
+    ]
+    assert rows == expected
+    assert failed_rules(validate(snapshot)) == []
+    assert failed_rules(validate_files(those.store, snapshot)) == []
+    assert read_snapshot(those.store, MODEL, DAY, shard.prefix) == snapshot
+
+
+@VERSIONS
+@pytest.mark.parametrize("shard", [REMAINDER, GAPS, Shard("a")])
+def test_one_participant_makes_the_snapshot_of_an_ordinary_listing(
+    tmp_path: Path, shard: Shard, as_of: int | None
+) -> None:
+    history, versions = history_of(KEYS), versions_of(as_of)
+    those = Participants(tmp_path / "shared", versions=versions)
+    snapshot = those.list_shard(shard, lister=VersionedS3(history, 10))
+    check(those, snapshot, history, as_of, shard)
+    expected = alone(tmp_path / "alone", shard, history, versions)
+    assert snapshot.fingerprint == expected.fingerprint
+    assert snapshot.versions == expected.versions == versions
+    assert those.records(snapshot).equals(Participants(tmp_path / "alone").records(expected))
+
+
+class Slow(VersionedS3):
+    """A bucket that takes real time, so that threads run at the same time."""
+
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
+        time.sleep(0.002)  # noqa: ASYNC251 - each participant has a loop of its own
+        return await super().fetch_raw_page(request, stats, body)
+
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        time.sleep(0.002)
+        return super().list_page_sync(request, stats)
+
+
+@VERSIONS
+def test_several_participants_end_with_one_snapshot(
+    tmp_path: Path, as_of: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(range_worker, "ESTIMATE_SECONDS", 0.02)
+    monkeypatch.setattr(range_worker, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(claim_keeper, "CHECK_SECONDS", 0.01)
+    history, versions = history_of([f"{number:06}" for number in range(2_000)]), versions_of(as_of)
+    those = Participants(tmp_path / "shared", versions=versions)
+    buckets, since = [Slow(history, 10) for _ in range(3)], utc_now()
+    snapshots = together(
+        3,
+        lambda number: those.list_shard(lister=buckets[number], options=PATIENT, since=since),
+    )
+    assert snapshots[0] == snapshots[1] == snapshots[2]
+    check(those, snapshots[0], history, as_of, REMAINDER)
+    assert sum(len(bucket.requests) > 20 for bucket in buckets) >= 2, "nothing was shared"
+
+
+@VERSIONS
+@pytest.mark.parametrize("left", [*range(1, 30, 4), 40, 60, 90, 120])
+def test_a_participant_killed_at_any_point_costs_only_time(
+    tmp_path: Path, as_of: int | None, left: int
+) -> None:
+    history = history_of(KEYS[:120])
+    those = Participants(tmp_path, versions=versions_of(as_of))
+    mortal = MortalStore(tmp_path, Life(left))
+    try:
+        those.list_shard(GAPS, lister=VersionedS3(history, 10), store=mortal)
+    except Killed:
+        pass
+    else:
+        assert left >= 60, "it ended before it was killed"
+    snapshot = those.list_shard(GAPS, lister=VersionedS3(history, 10))
+    check(those, snapshot, history, as_of, GAPS)
+
+
+@VERSIONS
+def test_parts_of_the_baseline_are_reused(tmp_path: Path, as_of: int | None) -> None:
+    history, versions = history_of(KEYS), versions_of(as_of)
+    those = Participants(tmp_path, versions=versions)
+    first = those.list_shard(lister=VersionedS3(history, 10))
+    publish_manifest(those.store, MODEL, merge(those.store, MODEL, "", {"": first}, utc_now()))
+    those.day = DAY + timedelta(days=1)
+    again = those.list_shard(lister=VersionedS3(history, 10))
+    assert again.fingerprint == first.fingerprint
+    assert again.parts == first.parts
