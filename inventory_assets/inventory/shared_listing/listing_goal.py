@@ -24,7 +24,8 @@ class ListingGoal(Protocol[ResultT_co]):
         places: Where the records lie.
         remedy: What to do instead if the listing cannot be shared.
         advice: What to do if another listing is there.
-        is_replaceable: Whether a listing may begin anew if its record is gone.
+        is_replaceable: Whether a listing may begin anew if its record is gone, damaged, or of
+            another listing at which nobody works.
     """
 
     @property
@@ -53,7 +54,10 @@ class ListingGoal(Protocol[ResultT_co]):
         """The result of others that this participant may take, whatever is being listed."""
 
     def is_over(self, listing: SharedListing) -> bool:
-        """Whether the result is published, although the record of the listing is still there."""
+        """Whether a listing whose record is still there has nothing to publish any more.
+
+        Its result is published, or another one that it may not replace.
+        """
 
     def result_of(self, listing: SharedListing) -> ResultT_co | None:
         """The result in the record of a listing; None if it has none."""

@@ -26,7 +26,7 @@ from inventory_assets.inventory.shared_listing.conditional_record import (
     read_with_etag,
     write_if_unchanged,
 )
-from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS
+from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS, RENEWALS_PER_LEASE
 from inventory_assets.inventory.shared_listing.listing_goal import ListingGoal
 from inventory_assets.inventory.shared_listing.listing_record import (
     FORMAT,
@@ -34,6 +34,7 @@ from inventory_assets.inventory.shared_listing.listing_record import (
     SharedRequest,
     decode_listing,
     encode_listing,
+    is_damaged,
 )
 from inventory_assets.inventory.shared_listing.range_board import RangeBoard
 from inventory_assets.inventory.storage.claims import boot_clock
@@ -128,9 +129,12 @@ class ListingLifecycle(Generic[Result]):
             elif not is_over and self._can_join(found):
                 return found
             begun = self._begin(etag)
-            if begun is not None:
-                if found is not None:
-                    self._remove(found)
+            if begun is None:
+                continue
+            if found is not None:
+                self._remove(found)
+            # While this participant began, others may have begun another listing and ended it.
+            if not self._goal.is_over(begun):
                 return begun
 
     def board(self, listing: SharedListing) -> RangeBoard:
@@ -143,19 +147,32 @@ class ListingLifecycle(Generic[Result]):
         """The listing whose record is there, and its ETag.
 
         Raises:
-            CorruptRecord: The record is damaged, or of another version of this program.
+            CorruptRecord: The record is damaged and may not be replaced, or it is of another
+                version of this program.
             StoreError: It cannot be read.
         """
         data, etag = read_with_etag(self._store, self._key)
-        return None if data is None else decode_listing(self._store, data, self._key), etag
+        return self._decoded(data), etag
+
+    def _decoded(self, data: bytes | None) -> SharedListing | None:
+        """The listing of a record; None also for a damaged one that may be replaced."""
+        if data is None:
+            return None
+        if self._goal.is_replaceable and is_damaged(data):
+            LOG.warning("%s is damaged: beginning anew", self._store.where(self._key))
+            return None
+        return decode_listing(self._store, data, self._key, self._goal.remedy)
 
     def _can_join(self, listing: SharedListing) -> bool:
         """Whether to take part in a listing, rather than begin it anew."""
         if (difference := self._request.difference(listing.request)) is not None:
-            raise JoinRefused(
-                f"{self._store.where(self._key)} is another listing: {difference}; "
-                f"{self._goal.advice}"
-            )
+            if not self._goal.is_replaceable or (not listing.failure and self._is_alive(listing)):
+                raise JoinRefused(
+                    f"{self._store.where(self._key)} is another listing: {difference}; "
+                    f"{self._goal.advice}"
+                )
+            LOG.info("nobody continues another listing here (%s): beginning anew", difference)
+            return False
         if listing.result is not None:
             self._goal.require_recent(listing)
             return True
@@ -200,16 +217,22 @@ class ListingLifecycle(Generic[Result]):
         return listing
 
     def _is_abandoned(self, listing: SharedListing) -> bool:
-        """Whether a listing is a day old and, for the length of a lease, nobody works at it."""
-        if self._options.now() - listing.begun_at < MAX_AGE:
-            return False
+        """Whether a listing is a day old, and nobody works at it."""
+        is_old = self._options.now() - listing.begun_at >= MAX_AGE
+        return is_old and not self._is_alive(listing)
+
+    def _is_alive(self, listing: SharedListing) -> bool:
+        """Whether a participant works at a listing; it takes a lease to know that none does."""
         board, clock = self.board(listing), self._options.clock
-        before, began = board.read().records, clock()
+        before, began = board.contents(), clock()
+        LOG.info("waiting to see whether anybody works at the listing that is there")
+        pause, renewal = self._options.poll_seconds, listing.lease_seconds / RENEWALS_PER_LEASE
         while clock() - began < listing.lease_seconds:
-            self._options.sleep(min(self._options.poll_seconds, listing.lease_seconds / 3))
-            if board.read().records != before:
-                return False
-        return True
+            self._options.sleep(min(pause, renewal))
+            pause *= 2  # each look reads all records
+            if board.contents() != before:
+                return True
+        return False
 
     def present(self, before: SharedListing) -> tuple[SharedListing | None, str]:
         """The listing as it is now, and its ETag.
@@ -230,8 +253,8 @@ class ListingLifecycle(Generic[Result]):
             return None, etag
         if listing is None or listing.request != before.request:
             raise JoinRefused(
-                f"{self._store.where(self._key)} was removed or replaced while it was in use; name "
-                "another prefix, which no other program changes"
+                f"{self._store.where(self._key)} was removed or replaced while it was in use; "
+                f"{self._goal.advice}"
             )
         if listing.failure:
             raise IncompleteListing(
@@ -242,8 +265,7 @@ class ListingLifecycle(Generic[Result]):
 
     def is_over(self, listing: SharedListing) -> bool:
         """Whether a listing was finished, failed, removed, or began anew."""
-        data = self._store.read(self._key)
-        present = None if data is None else decode_listing(self._store, data, self._key)
+        present = self._decoded(self._store.read(self._key))
         return present is None or present.id != listing.id or not present.is_open
 
     def fail(self, listing: SharedListing, error: InventoryError) -> None:

@@ -188,8 +188,28 @@ def encode_listing(listing: SharedListing) -> bytes:
     return encode_json(listing, indent=1)
 
 
-def decode_listing(store: Store, data: bytes, key: str = LISTING) -> SharedListing:
+def is_damaged(data: bytes) -> bool:
+    """Whether the bytes of a record are damaged, rather than written by another version."""
+    if (found := format_of(data, (FORMAT,))) is None:
+        return True
+    if found == FORMAT:
+        try:
+            decode_json(SharedListing, data)
+        except ValueError:
+            return True
+    return False
+
+
+def decode_listing(
+    store: Store, data: bytes, key: str = LISTING, remedy: str = "list into another prefix"
+) -> SharedListing:
     """Decode the record that lies at a key.
+
+    Args:
+        store: The store.
+        data: The bytes of the record.
+        key: The key.
+        remedy: What the user can do, other than to use the same version on all machines.
 
     Raises:
         CorruptRecord: It is damaged, or another version of this program wrote it.
@@ -203,7 +223,7 @@ def decode_listing(store: Store, data: bytes, key: str = LISTING) -> SharedListi
         reason = f"has format {found}, and this version of the program knows {FORMAT}"
     raise CorruptRecord(
         f"{store.where(key)} {reason}; use the same version of the program on all machines, or "
-        "list into another prefix"
+        f"{remedy}"
     )
 
 

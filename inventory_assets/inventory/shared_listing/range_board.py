@@ -83,6 +83,15 @@ class RangeBoard:
         self._data: dict[str, bytes] = {}
         self._asked = ""
 
+    def contents(self) -> Mapping[str, bytes | None]:
+        """The bytes of all records, also of another version of this program.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        names = self._store.list_names(self.folder)
+        return {name: self._store.read(f"{self.folder}/{name}") for name in names}
+
     def read(self) -> BoardState:
         """Read all records that were not done before, and create those that are missing.
 
@@ -102,7 +111,8 @@ class RangeBoard:
                 record = decode_record(data)
             except ValueError:
                 raise CorruptRecord(
-                    f"{self._store.where(key)} is damaged; list into another prefix"
+                    f"{self._store.where(key)} is damaged, so what was listed cannot be joined; "
+                    "list it again"
                 ) from None
             self._data[name] = data
             for given in record.given:

@@ -12,6 +12,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     ClaimLost,
     ConflictError,
+    CorruptRecord,
     IncompleteListing,
     RecordsUnreadable,
     StoreError,
@@ -48,7 +49,7 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.5
 """How often a participant without ranges looks for some."""
 
-_WRONG = (IncompleteListing, KeysOutOfOrder, NamesMisread, RecordsUnreadable)
+_WRONG = (CorruptRecord, IncompleteListing, KeysOutOfOrder, NamesMisread, RecordsUnreadable)
 """Errors after which nothing that was listed can be used."""
 
 
@@ -150,7 +151,11 @@ class Participant(Generic[Result]):
 
     def _take_turn(self, listing: SharedListing, etag: str, board: RangeBoard) -> None:
         """Claim ranges and list them, publish the result, or wait a moment."""
-        state = board.read()
+        try:
+            state = board.read()
+        except CorruptRecord as error:
+            self._lifecycle.fail(listing, error)
+            raise
         if not state.records and not state.results:
             board.begin(listing.ranges)
             return
@@ -195,7 +200,10 @@ class Participant(Generic[Result]):
         except (ClaimLost, ConflictError) as error:
             LOG.info("%s", error)
         except _WRONG as error:
-            if not self._lifecycle.correct(listing, error):
+            if self._lifecycle.is_over(listing):
+                # The others have ended it, and removed its records, while this one was paused.
+                LOG.info("%s; but the listing is over", error)
+            elif not self._lifecycle.correct(listing, error):
                 self._lifecycle.fail(listing, error)
                 raise
         except BaseException as error:

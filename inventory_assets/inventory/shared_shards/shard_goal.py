@@ -86,7 +86,8 @@ class ShardGoal:
 
     remedy = "set shards.shared = false, and let one run list the shard"
     advice = (
-        "give all machines the same version and configuration, and materialize this shard again"
+        "let that end, or give all machines the same version and configuration; then materialize "
+        "this shard again"
     )
 
     is_replaceable = True
@@ -204,23 +205,27 @@ class ShardGoal:
                 published a snapshot meanwhile.
             InventoryError: See `join_results`.
         """
-        if not self.is_over(listing):
+        if not self._is_published(listing):
             snapshot, run = self._snapshot(listing, self._join(listing, state, claim))
             self._require_valid(snapshot)
             claim.renew(None)  # it proves that no other participant publishes
             try:
                 publish_snapshot(self._store, self._layout, snapshot, listing.replaces)
             except ConflictError as error:
-                if not self.is_over(listing):
+                if not self._is_published(listing):
                     raise IncompleteListing(str(error)) from None
             record_shard_run(self._store, self._layout, run)
         claim.renew(None)
         self.end(listing)
 
     def is_over(self, listing: SharedListing) -> bool:
-        """Whether the snapshot of a listing is published."""
+        """Whether its snapshot is published, or one of another run, which it may not replace."""
         day, prefix = self._request.day, listing.request.prefix
-        if snapshot_etag(self._store, self._layout, day, prefix) == listing.replaces:
+        return snapshot_etag(self._store, self._layout, day, prefix) != listing.replaces
+
+    def _is_published(self, listing: SharedListing) -> bool:
+        """Whether the snapshot of a listing is published."""
+        if not self.is_over(listing):
             return False
         with suppress(CorruptRecord):
             snapshot = self._published()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import IncompleteListing, JoinRefused
+from inventory_assets.inventory.errors import JoinRefused
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.shared_work import present_listings
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
@@ -348,30 +348,6 @@ def test_a_store_that_lists_in_directory_order_is_refused_with_the_remedy(
     keys = [f"d{number:02}{end}" for number in range(60) for end in ("/x", "-y")]
     with pytest.raises(JoinRefused, match=r"directory order; set shards\.shared = false"):
         those.list_shard(lister=Bucket(keys, key_order=KeyOrder.DIRECTORY))
-
-
-def test_another_version_is_refused_with_the_remedy(those: Participants) -> None:
-    with pytest.raises(Killed):
-        those.list_shard(store=MortalStore(those.root, Life(60)))
-    key = MODEL.shared_listing(DAY, "")
-    data = those.store.read(key)
-    assert data is not None
-    those.store.publish(key, data.replace(b'"program": "', b'"program": "9.'))
-    with pytest.raises(JoinRefused, match="give all machines the same version") as refused:
-        those.list_shard()
-    assert "the version is '9." in str(refused.value)
-
-
-def test_a_snapshot_that_another_run_published_meanwhile_is_not_replaced(
-    those: Participants,
-) -> None:
-    with pytest.raises(Killed):
-        those.list_shard(store=MortalStore(those.root, Life(60)))
-    other = alone(those.root, REMAINDER)
-    with pytest.raises(IncompleteListing, match="was published by another run in the meantime"):
-        those.list_shard()
-    assert read_snapshot(those.store, MODEL, DAY, "") == other
-    check(those, those.list_shard(), KEYS)
 
 
 def test_an_empty_bucket_has_an_empty_snapshot(those: Participants) -> None:

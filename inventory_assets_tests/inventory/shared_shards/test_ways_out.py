@@ -1,0 +1,267 @@
+"""Whatever was left of a shared listing, or is damaged, the shard can be listed."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from inventory_assets.inventory.errors import CorruptRecord, IncompleteListing, JoinRefused
+from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot, read_snapshot
+from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
+from inventory_assets.inventory.shared_shards import shard_goal
+from inventory_assets.inventory.shared_shards.range_summary import read_summary
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
+from inventory_assets_tests.fakes.versioned_s3 import EPOCH, History, VersionedS3
+from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL, Bucket, small_files
+from inventory_assets_tests.inventory.shared_shards.participants import (
+    DAY,
+    IMPATIENT,
+    PATIENT,
+    REMAINDER,
+    Participants,
+)
+
+FEW = sorted(KEYS)[:80]
+RECORD = MODEL.shared_listing(DAY, "")
+
+
+@pytest.fixture(autouse=True)
+def small() -> Iterator[None]:
+    with small_files():
+        yield
+
+
+@pytest.fixture
+def those(tmp_path: Path) -> Participants:
+    """Participants of a listing that was killed in the middle."""
+    those = Participants(tmp_path / "shared", [*FEW])
+    with pytest.raises(Killed):
+        those.list_shard(store=MortalStore(those.root, Life(10)))
+    return those
+
+
+def change(those: Participants, key: str, old: bytes, new: bytes) -> None:
+    data = those.store.read(key) or b""
+    assert old in data
+    those.store.publish(key, data.replace(old, new))
+
+
+def of_another_version(those: Participants) -> None:
+    change(those, RECORD, b'"program": "', b'"program": "9.')
+
+
+def check(those: Participants, snapshot: Snapshot) -> None:
+    assert those.keys_of(snapshot) == FEW
+    assert read_snapshot(those.store, MODEL, DAY, "") == snapshot
+    assert those.work() == []
+
+
+# A listing with other arguments, such as one of another version
+
+
+def test_a_listing_of_another_version_that_nobody_continues_is_replaced(
+    those: Participants, logged: pytest.LogCaptureFixture
+) -> None:
+    of_another_version(those)
+    check(those, those.list_shard())
+    assert any("the version is '9." in message for message in logged.messages)
+
+
+def test_so_it_is_whatever_its_records_look_like(those: Participants) -> None:
+    of_another_version(those)
+    for key in those.work():
+        if "/ranges/" in key:
+            those.store.publish(key, b"what a later version writes")
+    check(those, those.list_shard())
+
+
+def test_one_that_failed_is_replaced_at_once(those: Participants) -> None:
+    of_another_version(those)
+    change(those, RECORD, b'"failure": ""', b'"failure": "a key was lost"')
+    check(those, those.list_shard(options=PATIENT))
+
+
+def test_a_listing_of_another_version_that_goes_on_is_refused(those: Participants) -> None:
+    of_another_version(those)
+    (key,) = (key for key in those.work() if "/ranges/" in key)
+
+    def renew(_seconds: float) -> None:
+        change(those, key, b'"epoch":1', b'"epoch":2')
+
+    before = those.store.read(RECORD)
+    with pytest.raises(JoinRefused, match=r"the version is '9\..*; let that end, or give all"):
+        those.list_shard(options=SharingOptions(60, 0.005, IMPATIENT.clock, sleep=renew))
+    assert those.store.read(RECORD) == before
+
+
+def test_the_versions_of_a_date_can_be_listed_when_it_is_over(tmp_path: Path) -> None:
+    """Before midnight all versions stand for a date, later those at its end."""
+    history = History()
+    for key in FEW:
+        history.put(key, 1, 10)
+    those = Participants(tmp_path / "shared", versions=Versions())
+    with pytest.raises(Killed):
+        those.list_shard(lister=VersionedS3(history, 10), store=MortalStore(those.root, Life(10)))
+    those.versions = Versions(EPOCH + timedelta(days=1))
+    snapshot = those.list_shard(lister=VersionedS3(history, 10))
+    assert those.keys_of(snapshot) == FEW
+    assert snapshot.versions == those.versions
+
+
+# Records that are damaged
+
+
+@pytest.mark.parametrize("kind", ["ranges", "listing"])
+def test_a_damaged_record_costs_the_listing_and_not_the_shard(
+    those: Participants, kind: str
+) -> None:
+    for key in those.work():
+        if f"/{kind}/" in key or (kind == "listing" and key == RECORD):
+            those.store.publish(key, b"{")
+    if kind == "ranges":
+        with pytest.raises(CorruptRecord, match="is damaged, so what was listed cannot be joined"):
+            those.list_shard()
+    snapshot = those.list_shard()
+    assert those.keys_of(snapshot) == FEW
+
+
+def test_a_record_of_a_later_format_is_left_with_a_remedy(those: Participants) -> None:
+    change(those, RECORD, b'"format": 1', b'"format": 2')
+    before = those.store.read(RECORD)
+    with pytest.raises(CorruptRecord, match=r"has format 2.*, or set shards\.shared = false"):
+        those.list_shard()
+    assert those.store.read(RECORD) == before
+
+
+def test_a_lost_summary_costs_the_listing_and_not_the_shard(
+    those: Participants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(store: LocalStore, folder: str, name: str) -> object:
+        store.remove_key(f"{folder}/{name}")
+        return read_summary(store, folder, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_goal, "read_summary", lose)
+        with pytest.raises(CorruptRecord, match="lists it from the beginning"):
+            those.list_shard()
+    check(those, those.list_shard())
+
+
+# Snapshots of others
+
+
+def publish_alone(those: Participants) -> None:
+    ShardLister(Bucket(FEW), those.store, MODEL, sizing=SMALL).list_shard(DAY, REMAINDER)
+
+
+def test_a_listing_that_may_not_be_published_any_more_is_not_continued(
+    those: Participants,
+) -> None:
+    publish_alone(those)
+    check(those, those.list_shard())
+
+
+def test_nor_do_those_go_on_that_had_joined_it(those: Participants) -> None:
+    """Another run finds that it may not be published, and begins anew."""
+    ended: list[Snapshot] = []
+
+    def meanwhile(_seconds: float) -> None:
+        publish_alone(those)
+        ended.append(those.list_shard())
+
+    waiting = SharingOptions(60, 0.005, sleep=meanwhile)
+    assert those.list_shard(options=waiting) == ended[0]
+    check(those, ended[0])
+
+
+def test_a_snapshot_that_is_published_at_the_end_is_not_replaced(
+    those: Participants, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*arguments: object) -> None:
+        publish_alone(those)
+        publish_snapshot(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_goal, "publish_snapshot", late)
+        with pytest.raises(IncompleteListing, match="was published by another run"):
+            those.list_shard()
+    check(those, those.list_shard())
+
+
+# Participants that are paused
+
+
+class PausedStore(LocalStore):
+    """A store whose process is paused at one operation, and continues when others are done.
+
+    Args:
+        root: The folder.
+        operation: The name of the operation.
+        key: A part of its key.
+        meanwhile: What others do.
+        after: Whether the operation is done before the pause.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        operation: str,
+        key: str,
+        meanwhile: Callable[[], object],
+        *,
+        after: bool = False,
+    ) -> None:
+        super().__init__(root)
+        self._awaited, self._part, self._after = operation, key, after
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    @property
+    def was_paused(self) -> bool:
+        return self._meanwhile is None
+
+    def _at(self, operation: str, key: str, *, after: bool) -> None:
+        meanwhile = self._meanwhile
+        if meanwhile and (operation, after) == (self._awaited, self._after) and self._part in key:
+            self._meanwhile = None
+            meanwhile()
+
+    def read(self, key: str) -> bytes | None:
+        self._at("read", key, after=False)
+        return super().read(key)
+
+    def etag(self, key: str) -> str:
+        found = super().etag(key)
+        self._at("etag", key, after=True)
+        return found
+
+    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
+        self._at("put_if_match", key, after=False)
+        return super().put_if_match(key, data, etag)
+
+
+@pytest.mark.parametrize(
+    ("operation", "key"),
+    [("put_if_match", RECORD), ("read", "/summaries/"), ("put_if_match", "/snapshots/")],
+)
+@pytest.mark.parametrize("again", [False, True])
+def test_one_that_was_paused_takes_what_the_others_have_published(
+    tmp_path: Path, operation: str, key: str, again: bool
+) -> None:
+    """It began when nobody else had, or was about to publish."""
+    those = Participants(tmp_path / "shared", [*FEW])
+    ended: list[Snapshot] = []
+
+    def finish() -> None:
+        ended.append(those.list_shard())
+        if again:
+            ended.append(those.list_shard())
+
+    store = PausedStore(those.root, operation, key, finish)
+    snapshot = those.list_shard(store=store)
+    assert store.was_paused
+    assert snapshot == ended[-1]
+    check(those, snapshot)
