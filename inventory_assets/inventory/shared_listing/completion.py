@@ -38,6 +38,7 @@ def join_results(
     now: Callable[[], datetime],
     checkpoints: CheckpointLog,
     open_builder: OpenBuilder = RangesBuilder,
+    tolerated_alone: int = 0,
 ) -> SharedResult:
     """Join the results of all ranges, and verify them together.
 
@@ -48,6 +49,7 @@ def join_results(
         now: The clock.
         checkpoints: Those of keys that must be listed again.
         open_builder: Opens the sink of these keys.
+        tolerated_alone: How many unreadable records are tolerated if there are no others.
 
     Raises:
         IncompleteListing: The results do not prove that they are complete.
@@ -74,7 +76,7 @@ def join_results(
         [*results, RangeResult(unreadable=UnreadableRecords().joined(stats.unreadable))]
     )
     rows = sum(part.rows for part in parts)
-    require_readable(where, rows, unreadable, MAX_TOLERATED if rows else 0)
+    require_readable(where, rows, unreadable, MAX_TOLERATED if rows else tolerated_alone)
     faults = Counter({fault.value: count for fault, count in stats.faults.items()})
     for each in results:
         faults.update(each.faults)

@@ -28,6 +28,7 @@ from inventory_assets.inventory.manifest.snapshot import (
     snapshot_etag,
 )
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
+from inventory_assets.inventory.manifest.unreadable_records import MAX_TOLERATED
 from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import part_exists
 from inventory_assets.inventory.runs.merged_figures import merge_figures
@@ -244,7 +245,9 @@ class ShardGoal:
 
         checkpoints = open_checkpoints(self._work, listing, CLOSING, self.places, for_manifest=True)
         found = _Joined(
-            join_results(self._work, listing, state, self._now, checkpoints, open_builder)
+            join_results(
+                self._work, listing, state, self._now, checkpoints, open_builder, MAX_TOLERATED
+            )
         )
         folder = self._summaries(listing)
         found.summaries = [

@@ -14,6 +14,7 @@ from inventory_assets.inventory.shared_shards import shard_goal
 from inventory_assets.inventory.shared_shards.range_summary import read_summary
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets_tests.fakes.raw_s3 import RawS3
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.fakes.versioned_s3 import EPOCH, History, VersionedS3
 from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL, Bucket, small_files
@@ -265,3 +266,12 @@ def test_one_that_was_paused_takes_what_the_others_have_published(
     assert store.was_paused
     assert snapshot == ended[-1]
     check(those, snapshot)
+
+
+# What an ordinary listing does, too
+
+
+def test_a_shard_whose_only_record_cannot_be_decoded_is_listed(tmp_path: Path) -> None:
+    those = Participants(tmp_path / "shared")
+    snapshot = those.list_shard(lister=RawS3([b"a"], [b"a"], 50))
+    assert (snapshot.rows, snapshot.unreadable.count) == (0, 1)
