@@ -204,8 +204,10 @@ class Participant(Generic[Result]):
                 # The others have ended it, and removed its records, while this one was paused.
                 LOG.info("%s; but the listing is over", error)
             elif not self._lifecycle.correct(listing, error):
+                if isinstance(error, KeysOutOfOrder):
+                    error = KeysOutOfOrder(f"{error}; {self._goal.remedy}")
                 self._lifecycle.fail(listing, error)
-                raise
+                raise error from None
         except BaseException as error:
             with suppress(InventoryError):
                 claim.release()

@@ -13,6 +13,7 @@ from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingO
 from inventory_assets.inventory.shared_shards import shard_goal
 from inventory_assets.inventory.shared_shards.range_summary import read_summary
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.fakes.raw_s3 import RawS3
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
@@ -275,3 +276,18 @@ def test_a_shard_whose_only_record_cannot_be_decoded_is_listed(tmp_path: Path) -
     those = Participants(tmp_path / "shared")
     snapshot = those.list_shard(lister=RawS3([b"a"], [b"a"], 50))
     assert (snapshot.rows, snapshot.unreadable.count) == (0, 1)
+
+
+def test_keys_that_turn_out_to_be_in_directory_order_are_refused_with_the_remedy(
+    tmp_path: Path,
+) -> None:
+    """An ordinary listing begins anew in that order."""
+    keys = [f"d{number:03}" for number in range(300)]
+    keys += [f"m{number:02}{end}" for number in range(40) for end in ("/x", "-y")]
+    bucket = Bucket(keys)
+    # The first keys, which tell the order, are the same in both.
+    bucket._keys = sorted(keys, key=lambda key: key.split("/"))
+    bucket._rank = lambda key: [name.encode() for name in key.split("/")]
+    those = Participants(tmp_path / "shared")
+    with pytest.raises(KeysOutOfOrder, match=r"out of byte order; set shards\.shared = false"):
+        those.list_shard(lister=bucket)
