@@ -5,6 +5,7 @@ first, then the records of shards, then those of dates, and last what makes a da
 """
 
 import re
+from datetime import date
 from enum import StrEnum
 
 from inventory_assets.inventory.listing.shared_work import SHARED_KINDS
@@ -96,6 +97,12 @@ def kind_of(key: str) -> FileKind | None:
     """The kind of a file; None for one of no known kind."""
     parsed = parse_path(path_in_source(key))
     return parsed.kind if parsed else None
+
+
+def day_of(key: str) -> date | None:
+    """The date of a file; None for one of no date."""
+    parsed = parse_path(path_in_source(key))
+    return parsed.day if parsed else None
 
 
 def sha256_in(key: str) -> str | None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 
 from inventory_assets.inventory.errors import OtherSource, StoreError
@@ -21,15 +22,19 @@ from inventory_assets.inventory.migration.file_table import FileTable
 from inventory_assets.inventory.migration.stages import (
     STAGES,
     LeftOut,
+    day_of,
     kind_of,
     stage_of,
 )
 from inventory_assets.inventory.retention.references import RECORD_TYPES, require_known_kind
-from inventory_assets.inventory.storage.layout import FileKind, Layout
+from inventory_assets.inventory.storage.layout import FileKind, Layout, path_in_source
 from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
 
 PARALLEL = 8
 """Files that are copied at the same time."""
+
+_REMOVED_ALONE = (FileKind.CHECKPOINT, FileKind.SUPERSEDED)
+"""Kinds of records that are removed while others of their date are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class StoreMigration:
         self._only = only
         self._parallel = parallel
         self._layouts: list[Layout] = []
+        self._days: dict[str, set[date]] = {}
+        """The dates of each source that is read, by its folders."""
         self._copier = FileCopier(source, destination, files)
 
     @property
@@ -93,7 +100,9 @@ class StoreMigration:
         self._layouts = list(self._sources())
         for layout in self._layouts:
             self._require_free(layout)
+            days: set[date] = set()
             for base in _bases(layout):
+                self._days[base] = days
                 self._files.add(self._to_copy(layout, base, left_out))
                 self._files.add_present(self._destination.files(base))
         self._require_unused()
@@ -139,6 +148,8 @@ class StoreMigration:
     ) -> Iterator[tuple[int, StoredFile]]:
         for file in self._source.files(base):
             stage = stage_of(file.key)
+            if (day := day_of(file.key)) is not None:
+                self._days[base].add(day)
             if not isinstance(stage, LeftOut):
                 yield stage, file
             elif kind_of(file.key) is not FileKind.SOURCE:
@@ -165,12 +176,22 @@ class StoreMigration:
             )
 
     def _require_unused(self) -> None:
-        """Check that no run has published records in the destination."""
+        """Check that no run has published records in the destination.
+
+        Records that an earlier migration copied, and that the source has removed since, are none.
+        """
         for key in self._files.only_present():
             kind = kind_of(key)
             is_record = kind in RECORD_TYPES and isinstance(stage_of(key), int)
-            if is_record and self._source.size(key) is None:
+            is_removed = kind in _REMOVED_ALONE or self._is_of_removed_date(key)
+            if is_record and not is_removed and self._source.size(key) is None:
                 raise destination_in_use(self._source, self._destination, key)
+
+    def _is_of_removed_date(self, key: str) -> bool:
+        """Whether the source had a date, which a collection has removed, as it has later ones."""
+        day = day_of(key)
+        days = self._days[key.removesuffix(f"/{path_in_source(key)}")]
+        return day is not None and day not in days and day < max(days, default=date.min)
 
     def _claim(self, layout: Layout) -> None:
         data = self._source.read(layout.source_record) or b""

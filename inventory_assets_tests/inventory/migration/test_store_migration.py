@@ -19,7 +19,7 @@ from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.manifest.snapshot import files_that_differ
 from inventory_assets.inventory.migration.file_copier import MigrationProgress
 from inventory_assets.inventory.migration.file_table import FileTable
-from inventory_assets.inventory.migration.stages import STAGES, LeftOut, sha256_in, stage_of
+from inventory_assets.inventory.migration.stages import STAGES, LeftOut, day_of, sha256_in, stage_of
 from inventory_assets.inventory.migration.store_migration import MigrationPlan, StoreMigration
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import FileKind
@@ -355,6 +355,37 @@ def test_a_folder_of_nobody_is_refused(kept: KeptStore, tmp_path: Path) -> None:
         migrate(kept.store, destination)
 
 
+def an_ended_listing(source: KeptStore) -> list[str]:
+    """Its checkpoints are removed when it is published."""
+    return [key for key in source.content if "/checkpoints/dt=" in key]
+
+
+def superseded_inventories(source: KeptStore) -> list[str]:
+    return [key for key in source.content if "/superseded/dt=" in key]
+
+
+def the_first_date(source: KeptStore) -> list[str]:
+    """All that a collection removes of an expired date."""
+    first = min(source.dates)
+    assert first < source.last
+    return [key for key in source.content if day_of(key) == first]
+
+
+@pytest.mark.parametrize("removed", [an_ended_listing, superseded_inventories, the_first_date])
+def test_what_the_source_has_removed_since_does_not_hinder_the_second_migration(
+    source: KeptStore, tmp_path: Path, removed: Callable[[KeptStore], list[str]]
+) -> None:
+    destination = OtherPlace(tmp_path / "there")
+    migrate(source.store, destination)
+    before = content(destination)
+    keys = removed(source)
+    assert keys
+    for key in keys:
+        source.store.remove_key(key)
+    assert migrate(source.store, destination).copied == 0
+    assert content(destination) == before
+
+
 def newer(kept: KeptStore, destination: Store) -> str:
     """A manifest at the destination that was published after the migration."""
     key = kept.layout("objects").manifest(kept.last)
@@ -372,7 +403,15 @@ def another_date(kept: KeptStore, destination: Store) -> str:
     return key
 
 
-@pytest.mark.parametrize("use", [newer, another_date])
+def another_shard(kept: KeptStore, destination: Store) -> str:
+    """A shard of a date that the source has."""
+    layout = kept.layout("objects")
+    key = layout.snapshot(kept.last, "found/by/a/run/")
+    destination.publish(key, destination.read(layout.snapshot(kept.last, "")) or b"")
+    return key
+
+
+@pytest.mark.parametrize("use", [newer, another_date, another_shard])
 def test_a_destination_that_is_in_use_is_refused(
     kept: KeptStore, tmp_path: Path, use: Callable[[KeptStore, Store], str]
 ) -> None:
