@@ -69,16 +69,22 @@ class MonitoredCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
             run: A run that is STARTED in Dagster's storage.
 
         Raises:
-            Exception: The broker is unreachable, so nothing is known of the run.
+            Exception: The broker, its result backend or Dagster's database is unreachable, so
+                nothing is known of the run.
         """
-        task_id = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
-        if task_id and self.celery.AsyncResult(task_id).state in _ENDED_STATES:
+        try:
+            has_ended = self._has_ended(run)
+            if not has_ended:
+                self._ask_workers(run)
+        except Exception:
+            self._silence.note_unreachable()
+            raise
+        if has_ended:
             return CheckRunHealthResult(
                 WorkerStatus.FAILED,
                 "the process of the run ended without reporting it: it was killed, or its memory "
                 "was exhausted; start the run again to resume its work",
             )
-        self._ask_workers(run)
         silence = self._silence.seconds(run.run_id)
         if silence < self._bound:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -98,6 +104,11 @@ class MonitoredCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
         self.celery.control.revoke(task_id, terminate=True, signal="SIGINT")
         return True
 
+    def _has_ended(self, run: DagsterRun) -> bool:
+        """Whether the task of a run has ended, although the run is STARTED."""
+        task_id = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
+        return bool(task_id) and self.celery.AsyncResult(task_id).state in _ENDED_STATES
+
     def _ask_workers(self, run: DagsterRun) -> None:
         """Ask all workers for all runs that have started, unless they were asked just now."""
         age = time.monotonic() - self._asked_at
@@ -105,11 +116,7 @@ class MonitoredCeleryRunLauncher(CeleryRunLauncher):  # type: ignore[misc]
             return
         started = self._instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
         tasks = {each.run_id: each.tags.get(DAGSTER_CELERY_TASK_ID_TAG, "") for each in started}
-        try:
-            executed = self._executed([task_id for task_id in tasks.values() if task_id])
-        except Exception:
-            self._silence.note_unreachable()
-            raise
+        executed = self._executed([task_id for task_id in tasks.values() if task_id])
         confirmed = {run_id for run_id, task_id in tasks.items() if task_id in executed}
         self._silence.note_answers(tasks, confirmed)
         self._asked_at, self._asked = time.monotonic(), frozenset(tasks)

@@ -97,6 +97,25 @@ def test_a_run_is_not_lost_while_the_broker_is_unreachable(
     assert health(instance, run) is WorkerStatus.NOT_FOUND
 
 
+def test_nor_while_the_result_backend_is_unreachable(
+    instance: dg.DagsterInstance, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started_run(instance)
+    assert health(instance, run) is WorkerStatus.RUNNING
+
+    def refuse(_task_id: str) -> None:
+        raise ConnectionError("refused")
+
+    with monkeypatch.context() as patch:
+        launcher: Any = instance.run_launcher
+        patch.setattr(launcher.celery, "AsyncResult", refuse)
+        clock[0] = BOUND_SECONDS - 1
+        with pytest.raises(ConnectionError):
+            health(instance, run)
+    clock[0] = 2 * BOUND_SECONDS
+    assert health(instance, run) is WorkerStatus.RUNNING
+
+
 @pytest.mark.parametrize("state", ["FAILURE", "REVOKED"])
 def test_a_run_whose_process_was_killed_has_failed(
     instance: dg.DagsterInstance, state: str
