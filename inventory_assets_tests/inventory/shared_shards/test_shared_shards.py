@@ -26,7 +26,10 @@ from inventory_assets.inventory.retention.collector import execute, plan_collect
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.runs.shard_run import read_shard_run
 from inventory_assets.inventory.shared_listing import claim_keeper, range_worker
-from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
+from inventory_assets.inventory.shared_listing.listing_lifecycle import (
+    ListingLifecycle,
+    SharingOptions,
+)
 from inventory_assets.inventory.shared_shards import shard_goal
 from inventory_assets.inventory.storage.layout import parse_path, path_in_source
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -350,16 +353,22 @@ def test_a_store_that_lists_in_directory_order_is_refused_with_the_remedy(
         those.list_shard(lister=Bucket(keys, key_order=KeyOrder.DIRECTORY))
 
 
-def test_another_version_is_refused_with_the_remedy(those: Participants) -> None:
+def test_another_version_is_refused_with_the_remedy_while_someone_works_at_it(
+    those: Participants, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Killed):
         those.list_shard(store=MortalStore(those.root, Life(60)))
     key = MODEL.shared_listing(DAY, "")
     data = those.store.read(key)
     assert data is not None
     those.store.publish(key, data.replace(b'"program": "', b'"program": "9.'))
-    with pytest.raises(JoinRefused, match="give all machines the same version") as refused:
-        those.list_shard()
+    with monkeypatch.context() as patch:
+        patch.setattr(ListingLifecycle, "_is_idle", lambda *_: False)
+        with pytest.raises(JoinRefused, match="give all machines the same version") as refused:
+            those.list_shard()
     assert "the version is '9." in str(refused.value)
+    check(those, those.list_shard(), KEYS)
+    assert those.work() == []
 
 
 def test_a_snapshot_that_another_run_published_meanwhile_is_not_replaced(
