@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from inventory_assets.inventory.parts.current import read_current
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.assets.world import (
     TODAY,
+    YESTERDAY,
     World,
     check_results,
     failure_text,
@@ -101,6 +103,24 @@ def test_dates_compared_before_their_manifests_are_compared_again(versioned: Wor
     log = read_change_log(versioned.store, versioned.layout, THEN)
     assert log is not None
     assert (log.baseline_day, sum(log.counts.values())) == (BEFORE, 3)
+
+
+def test_a_date_listed_with_versions_drops_shards_that_were_listed_without(
+    versioned: World, tmp_path: Path
+) -> None:
+    """`b/` has lost its partition since, so it cannot be listed with versions."""
+    fields = {**versioned.source.model_dump(), "versions": False}
+    before = World(tmp_path, versioned.instance, fields)
+    before.set_time(datetime.now(UTC) - timedelta(hours=1))
+    materialize(before, YESTERDAY)
+    versioned.instance.delete_dynamic_partition(versioned.assets.partitions.shards_name, "b/")
+    materialize(versioned, YESTERDAY)
+    assert held(versioned, YESTERDAY) == {"a/1": 4, "late": 1, "root": 1}
+    manifest = read_manifest(versioned.store, versioned.layout, YESTERDAY)
+    assert manifest is not None
+    assert [entry.shard.prefix for entry in manifest.shards] == ["", "a/"]
+    assert manifest.reconstruction is not None
+    assert manifest.reconstruction.shards == 2
 
 
 def test_a_manifest_of_the_past_says_so_and_agrees_with_the_bucket(versioned: World) -> None:

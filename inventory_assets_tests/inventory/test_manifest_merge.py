@@ -6,7 +6,7 @@ from hashlib import md5
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ManifestIncomplete, OtherFormat, StoreError
@@ -19,12 +19,13 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
     violations_of,
 )
-from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.manifest.snapshot import Snapshot, without_outdated
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "a/2", "b/1", "b/x/1", "b/x/2", "b/y", "c", "é"]
@@ -147,6 +148,58 @@ def test_every_key_is_in_one_shard_however_prefixes_became_shards(
     assert keys_of(roomy_store, manifest) == sorted(held)
     assert violations_of(manifest) == []
     assert manifest.rows == len(held)
+
+
+@given(
+    st.sets(keys, max_size=15),
+    st.sets(prefixes, max_size=4),
+    st.lists(st.tuples(prefixes, st.integers(0, 9)), max_size=6),
+)
+@example({"aab"}, {"aa"}, [("a", 1), ("aa", 1)])
+def test_every_key_is_in_one_shard_however_prefixes_came_and_went(
+    roomy_store: LocalStore, held: set[str], early: set[str], steps: list[tuple[str, int]]
+) -> None:
+    """Each step adds or removes a shard, and lists one of the others again."""
+    known = {"", *early}
+    snapshots = {
+        prefix: snapshot_under(roomy_store, prefix, known, held) for prefix in sorted(known)
+    }
+    for number, (changed, choice) in enumerate(steps, 1):
+        wanted = set[str]()
+        if changed not in known:
+            wanted.add(changed)
+        known ^= {changed}
+        wanted.add(sorted(known)[choice % len(known)])
+        for prefix in sorted(wanted):
+            now = NOW + number * timedelta(hours=1)
+            found = snapshot_under(roomy_store, prefix, known, held)
+            snapshots[prefix] = replace(found, started_at=now, finished_at=now)
+    manifest = merged(roomy_store, without_outdated(snapshots))
+    assert keys_of(roomy_store, manifest) == sorted(held)
+    assert violations_of(manifest) == []
+    assert manifest.rows == len(held)
+
+
+def test_a_shard_that_is_none_any_more_counts_until_its_keys_are_listed_again(
+    store: LocalStore,
+) -> None:
+    def listed_at(hours: int, found: Snapshot, versions: Versions | None = None) -> Snapshot:
+        at = NOW + timedelta(hours=hours)
+        return replace(found, started_at=at, finished_at=at, versions=versions)
+
+    old = tiles(store, "b/", "b/x/", held=["b/gone", "b/x/1", "c"])
+    again = snapshot_under(store, "", ["b/x/"], ["b/new", "b/x/1", "c"])
+    for hours, expected in ((0, ["b/gone", "b/x/1", "c"]), (1, ["b/new", "b/x/1", "c"])):
+        manifest = merged(store, without_outdated({**old, "": listed_at(hours, again)}))
+        assert keys_of(store, manifest) == expected
+        assert violations_of(manifest) == []
+    # Since then the source lists versions, and `b/` cannot be listed so.
+    snapshots = {
+        **old,
+        "": listed_at(1, again, Versions()),
+        "b/x/": listed_at(1, old["b/x/"], Versions()),
+    }
+    assert violations_of(merged(store, without_outdated(snapshots))) == []
 
 
 @given(st.sets(keys, max_size=15), st.sets(prefixes, max_size=4), st.data())

@@ -192,6 +192,13 @@ def test_an_empty_versions_document_means_that_versions_are_unsupported() -> Non
         assert not lacks_versions(bytearray(empty.replace(b"<Name>", sign + b"<Name>")))
 
 
+@pytest.mark.parametrize("end", ["</ListVersionsResult>", "</ListVersionsResult\n>", "/>"])
+def test_a_versions_document_that_was_cut_off_says_nothing_of_the_store(end: str) -> None:
+    whole = f"<ListVersionsResult xmlns='http://s3/'{'' if end == '/>' else '>'}{end}".encode()
+    assert lacks_versions(bytearray(whole))
+    assert not any(lacks_versions(bytearray(whole[:size])) for size in range(len(whole)))
+
+
 def test_a_denied_listing_names_what_may_help() -> None:
     denied = response(403, error_document("AccessDenied"))
     assert "--requester-pays" in str(error_of(denied))

@@ -53,7 +53,7 @@ def merge(
         store: The store that holds the parts.
         layout: The layout of the source.
         prefix: The prefix of the source, whose snapshot is the remainder.
-        snapshots: The snapshots of the date, by prefix.
+        snapshots: The snapshots of the date (`read_snapshots`), by prefix.
         now: The time of the merge.
         baseline: The manifest with which the date is compared; None for a first inventory.
         configuration: The configuration of the source, which the manifest states.

@@ -180,14 +180,36 @@ def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snaps
 
 
 def read_snapshots(store: Store, layout: Layout, day: date) -> dict[str, Snapshot]:
-    """Read all snapshots of a date, by prefix, in order.
+    """Read the snapshots of a date, by prefix, in order, without outdated ones.
 
     Raises:
         CorruptRecord: A file is damaged, of another format, or of another shard.
     """
     folder = folder_of(layout.snapshot(day, ""))
     found = (_read_at(store, layout, f"{folder}/{name}") for name in store.list_names(folder))
-    return {each.shard.prefix: each for each in sorted(filter(None, found), key=_prefix)}
+    return without_outdated({each.shard.prefix: each for each in filter(None, found)})
+
+
+def without_outdated(snapshots: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
+    """The snapshots of a date, in order, without those whose keys were listed again since.
+
+    A shard that has lost its partition is listed no more, and its snapshot stays. Once the date is
+    listed again, the shard around it has its keys.
+    """
+    kept: dict[str, Snapshot] = {}
+    around: list[Snapshot] = []
+    needed: set[str] = set()
+    for prefix, snapshot in sorted(snapshots.items()):
+        while around and not prefix.startswith(around[-1].shard.prefix):
+            around.pop()
+        is_outdated = prefix not in needed and any(
+            each.started_at > snapshot.finished_at and each.shard.covers(prefix) for each in around
+        )
+        if not is_outdated:
+            kept[prefix] = snapshot
+            around.append(snapshot)
+            needed.update(snapshot.shard.excluded)
+    return kept
 
 
 def files_that_differ(store: Store, parts: Sequence[Part]) -> list[str]:
@@ -201,7 +223,3 @@ def _read_at(store: Store, layout: Layout, key: str) -> Snapshot | None:
     if snapshot and key != layout.snapshot(snapshot.day, snapshot.shard.prefix):
         raise SNAPSHOT.unreadable(store, key)
     return snapshot
-
-
-def _prefix(snapshot: Snapshot) -> str:
-    return snapshot.shard.prefix

@@ -1,6 +1,7 @@
 """What the participants of a shared listing make together: files at a URL, or more than that."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from inventory_assets.inventory.folder_listing.range_listing import Work
@@ -52,6 +53,9 @@ class ListingGoal(Protocol[ResultT_co]):
 
     def found(self) -> ResultT_co | None:
         """The result of others that this participant may take, whatever is being listed."""
+
+    def accepts_all_versions(self, began_at: datetime) -> bool:
+        """Whether a listing of all versions that began then is as good as the wanted one."""
 
     def is_over(self, listing: SharedListing) -> bool:
         """Whether a listing whose record is still there has nothing to publish any more.

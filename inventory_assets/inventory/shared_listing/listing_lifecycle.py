@@ -45,6 +45,7 @@ from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread, ScanError
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.prefix_discovery import discover
 from inventory_assets.scan.prefix_search import ShardBounds
+from inventory_assets.scan.validation.object_versions import Versions
 
 LOG = logging.getLogger(__name__)
 
@@ -166,13 +167,14 @@ class ListingLifecycle(Generic[Result]):
     def _can_join(self, listing: SharedListing) -> bool:
         """Whether to take part in a listing, rather than begin it anew."""
         if (difference := self._request.difference(listing.request)) is not None:
-            if not self._goal.is_replaceable or (not listing.failure and self._is_alive(listing)):
+            if self._goal.is_replaceable and not (listing.is_open and self._is_alive(listing)):
+                LOG.info("nobody continues another listing here (%s): beginning anew", difference)
+                return False
+            if not self._accepts(listing):
                 raise JoinRefused(
                     f"{self._store.where(self._key)} is another listing: {difference}; "
                     f"{self._goal.advice}"
                 )
-            LOG.info("nobody continues another listing here (%s): beginning anew", difference)
-            return False
         if listing.result is not None:
             self._goal.require_recent(listing)
             return True
@@ -197,12 +199,18 @@ class ListingLifecycle(Generic[Result]):
             raise self._cannot_be_shared("its store ignores where a listing starts")
         return self._write_new(profile, found.requests, etag)
 
-    def _write_new(self, profile: StoreProfile, requests: int, etag: str) -> SharedListing | None:
+    def _write_new(
+        self,
+        profile: StoreProfile,
+        requests: int,
+        etag: str,
+        request: SharedRequest | None = None,
+    ) -> SharedListing | None:
         listing = self._goal.new_listing(
             SharedListing(
                 FORMAT,
                 uuid4().hex[:12],
-                self._request,
+                request or self._request,
                 self._options.now(),
                 self._options.lease_seconds,
                 profile,
@@ -215,6 +223,14 @@ class ListingLifecycle(Generic[Result]):
             return None
         LOG.info("began the listing in %s, which others may join", self._store.where(self._key))
         return listing
+
+    def _accepts(self, listing: SharedListing) -> bool:
+        """Whether a listing of other versions has what is wanted."""
+        work = self._work
+        of_all = SharedRequest.of(
+            work.lister.bucket_config, work.prefix, Versions(), work.encodings
+        )
+        return listing.request == of_all and self._goal.accepts_all_versions(listing.begun_at)
 
     def _is_abandoned(self, listing: SharedListing) -> bool:
         """Whether a listing is a day old, and nobody works at it."""
@@ -297,7 +313,8 @@ class ListingLifecycle(Generic[Result]):
             present, etag = self.present(listing)
             if present is not None and present.id == listing.id and present.is_open:
                 requests = present.requests + stats.requests
-                self._write_new(self._work.lister.profile, requests, etag)
+                profile = self._work.lister.profile
+                self._write_new(profile, requests, etag, present.request)
                 self._remove(listing)
         return True
 

@@ -29,6 +29,9 @@ from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 LISTING = "listing.json"
 
+ALL_VERSIONS = "all"
+"""The versions of a listing that is not of a past moment."""
+
 FORMAT = SHARED_FORMAT
 
 
@@ -61,7 +64,7 @@ class SharedRequest:
         bucket: The bucket.
         endpoint: Its endpoint; "" for AWS.
         prefix: The prefix of the keys.
-        versions: Which versions are listed; "" for the current objects.
+        versions: `ALL_VERSIONS`, or as of which moment; "" for the current objects.
         encodings: The encodings of the files.
         program: The version of this program.
         fingerprint: From `listing_fingerprint`.
@@ -89,7 +92,7 @@ class SharedRequest:
             bucket_config.bucket,
             bucket_config.endpoint_url or "",
             prefix,
-            "" if versions is None else f"as of {as_of.isoformat()}" if as_of else "all",
+            "" if versions is None else f"as of {as_of.isoformat()}" if as_of else ALL_VERSIONS,
             encodings,
             version("inventory-assets"),
             listing_fingerprint(bucket_config, prefix, versions=versions, encodings=encodings),

@@ -73,6 +73,9 @@ class UrlGoal:
     def found(self) -> SharedResult | None:
         return None
 
+    def accepts_all_versions(self, _began_at: datetime) -> bool:
+        return False
+
     def is_over(self, _listing: SharedListing) -> bool:
         return False
 

@@ -35,6 +35,7 @@ from inventory_assets.inventory.runs.merged_figures import merge_figures
 from inventory_assets.inventory.runs.shard_run import ShardRun, record_shard_run
 from inventory_assets.inventory.shared_listing.completion import join_results
 from inventory_assets.inventory.shared_listing.listing_record import (
+    ALL_VERSIONS,
     RecordPlaces,
     SharedListing,
     SharedResult,
@@ -54,6 +55,7 @@ from inventory_assets.s3.latency_histogram import merged
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.object_versions import Versions
 
 
 @dataclass(slots=True)
@@ -106,6 +108,7 @@ class ShardGoal:
         self._store = work.store
         self._layout: Layout = work.layout
         self._request = request
+        self._wanted = request.versions
         self._baseline = baseline
         self._since = since
         self._sizing = sizing
@@ -139,8 +142,16 @@ class ShardGoal:
             for each in self._request.shard.ranges
         )
         # A manifest leaves out what has become a shard of its own.
-        is_same = snapshot.versions == self._request.versions and is_covered
-        return snapshot if is_same else None
+        versions, began_at = snapshot.versions, snapshot.started_at
+        is_wanted = versions == self._wanted or (
+            versions == Versions() and self.accepts_all_versions(began_at)
+        )
+        return snapshot if is_wanted and is_covered else None
+
+    def accepts_all_versions(self, began_at: datetime) -> bool:
+        # As of the end of a date, a listing is as good that began before it.
+        as_of = self._wanted.as_of if self._wanted else None
+        return as_of is not None and began_at <= as_of
 
     def _published(self) -> Snapshot | None:
         return read_snapshot(
@@ -156,7 +167,9 @@ class ShardGoal:
     def take_part(self, listing: SharedListing) -> None:
         self._since = min(self._since, listing.begun_at)
         # Of several definitions of the shard, that of the first participant counts.
-        self._request = replace(self._request, shard=listing.shard)
+        versions = Versions() if listing.request.versions == ALL_VERSIONS else self._wanted
+        self._request = replace(self._request, shard=listing.shard, versions=versions)
+        self._work = replace(self._work, versions=versions)
 
     def work_on(self, _listing: SharedListing) -> Work:
         return self._work

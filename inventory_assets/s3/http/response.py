@@ -155,7 +155,8 @@ def lacks_versions(body: bytearray) -> str | None:
     start = body[:_HEAD_BYTES]
     if b"<ListBucketResult" in start:
         return "answers a request for versions with current objects alone"
-    if b"<ListVersionsResult" in start and not _OF_VERSIONS.search(body):
+    is_empty = b"<ListVersionsResult" in start and not _OF_VERSIONS.search(body)
+    if is_empty and _END_OF_VERSIONS.search(body):  # else it was cut off on the way
         return "answers a request for versions with an empty document"
     return None
 
@@ -164,6 +165,7 @@ _HEAD_BYTES = 512
 """The first bytes, which contain the root element's name."""
 
 _OF_VERSION_1 = re.compile(rb"<(?:[\w.-]+:)?(?:Next)?Marker\b")
+_END_OF_VERSIONS = re.compile(rb"</ListVersionsResult\s*>|<ListVersionsResult\b[^<>]*/>")
 _OF_VERSIONS = re.compile(rb"<(?:[\w.-]+:)?(?:IsTruncated|Version|DeleteMarker|CommonPrefixes)\b")
 
 

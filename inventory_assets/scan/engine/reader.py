@@ -160,8 +160,7 @@ class Reader:
             self._retry_damaged(task, error)
             return ()
         except MisplacedPage as misplaced:
-            if read.pending_versions is None:  # else a restart needs the page before
-                self._note_resume_token(item)
+            self._note_resume_token(item)
             self._retry_misplaced(task, misplaced)
             return ()
         if valid.repeats_start and not self._fetcher.repeats_start:
@@ -189,7 +188,8 @@ class Reader:
             )
         ending, before = _ending_with_key(item, valid), read.after
         had_keys = task.first_key is not None
-        found = self._found(task, valid, ending)
+        found = self._found(item, valid, ending)
+        self._note_resume_token(item, has_first_version=read.after > before)
         if ending or read.after > before:  # else a restart requests this page again
             read.corrupt_pages = 0
         if found.num_rows:
@@ -205,16 +205,21 @@ class Reader:
             read.resume_token, after = next_position(
                 item.request, item.raw_page, self._lister.profile, self._display_name
             )
-            self._seams.list_again(task, page.last_key or after)
+            # The record may be one of several versions of its key.
+            last_key = read.after if task.job.versions else page.last_key
+            self._seams.list_again(task, last_key or after)
 
-    def _found(self, task: RangeTask, valid: ValidPage, ending: Ending | None) -> pa.RecordBatch:
+    def _found(self, item: PageReceived, valid: ValidPage, ending: Ending | None) -> pa.RecordBatch:
         """Return the objects of a page that lie in its range, and note what lies beyond."""
+        task = item.task
         job, read, key_range = task.job, task.read, task.key_range
         objects, first, last = valid.objects, valid.first_key, valid.last_key
         keys = objects.column("key")
         if job.versions:
-            # An event has all versions of a key, so its receivers can ignore page boundaries.
-            objects, read.pending_versions = split_last_key(objects, has_more=not ending)
+            # An event has all versions of a key, so its receivers can ignore page boundaries. If a
+            # record beyond the range cannot be read, the keys before it are complete all the same.
+            objects, rest = split_last_key(objects, has_more=not item.ending)
+            read.pending_versions = rest if rest.num_rows else None
             keys = objects.column("key")
             first, last = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
         read.after = read.after if last is None else last
@@ -281,10 +286,13 @@ class Reader:
         stats.set_aside(inside)
         return True
 
-    def _note_resume_token(self, item: PageReceived) -> None:
+    def _note_resume_token(self, item: PageReceived, *, has_first_version: bool = False) -> None:
         """Restart with the token of this page if the store ignores StartAfter, else without."""
-        is_needed = self._lister.profile.start_after is StartAfter.IGNORED
-        item.task.read.resume_token = item.request.token if is_needed else None
+        read = item.task.read
+        if self._lister.profile.start_after is not StartAfter.IGNORED:
+            read.resume_token = None
+        elif has_first_version or read.pending_versions is None:  # else the page before is needed
+            read.resume_token = item.request.token
 
     def _retry_damaged(self, task: RangeTask, error: MalformedResponse) -> None:
         """Restart a range after its last valid page.

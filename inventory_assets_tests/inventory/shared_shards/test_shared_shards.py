@@ -26,7 +26,9 @@ from inventory_assets.inventory.retention.collector import execute, plan_collect
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.runs.shard_run import read_shard_run
 from inventory_assets.inventory.shared_listing import claim_keeper, range_worker
-from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
+from inventory_assets.inventory.shared_listing.listing_lifecycle import (
+    SharingOptions,
+)
 from inventory_assets.inventory.shared_shards import shard_goal
 from inventory_assets.inventory.storage.layout import parse_path, path_in_source
 from inventory_assets.inventory.storage.local_store import LocalStore

@@ -1,5 +1,6 @@
 """A shard of versions that several participants list together."""
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -162,3 +163,82 @@ def test_parts_of_the_baseline_are_reused(tmp_path: Path, as_of: int | None) -> 
     again = those.list_shard(lister=VersionedS3(history, 10))
     assert again.fingerprint == first.fingerprint
     assert again.parts == first.parts
+
+
+# A date that ends while its shard is listed
+
+
+def after_its_end(those: Participants, *, in_hours: float = 1) -> Participants:
+    """Those that are to list the same date as of its end, which comes only now."""
+    end = Versions(utc_now() + timedelta(hours=in_hours))
+    return Participants(those.root, versions=end)
+
+
+def of_all(root: Path) -> tuple[Participants, History]:
+    return Participants(root, versions=Versions()), history_of(KEYS)
+
+
+def test_a_listing_that_was_given_up_before_the_end_of_its_date_begins_anew(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    """What is listed now of the rest would show the next day."""
+    those, history = of_all(tmp_path)
+    with pytest.raises(Killed):
+        those.list_shard(lister=VersionedS3(history, 10), store=MortalStore(tmp_path, Life(60)))
+    late = after_its_end(those)
+    snapshot = late.list_shard(lister=VersionedS3(history, 10))
+    assert snapshot.versions == late.versions
+    check(late, snapshot, history, None, REMAINDER)
+    assert late.work() == []
+    assert any("nobody works at it: beginning anew" in message for message in logged.messages)
+
+
+def test_a_listing_under_way_at_the_end_of_its_date_is_finished_by_all(tmp_path: Path) -> None:
+    those, history = of_all(tmp_path)
+    begun = threading.Event()
+
+    class Signalling(Slow):
+        async def fetch_raw_page(
+            self, request: PageRequest, stats: RequestStats, body: bytearray
+        ) -> RawPage:
+            begun.set()
+            return await super().fetch_raw_page(request, stats, body)
+
+    since = utc_now()
+
+    def take_part(number: int) -> Snapshot:
+        if number == 0:
+            return those.list_shard(lister=Signalling(history, 10), options=PATIENT, since=since)
+        assert begun.wait(10)
+        return after_its_end(those).list_shard(
+            lister=Slow(history, 10), options=PATIENT, since=since
+        )
+
+    snapshots = together(3, take_part)
+    assert snapshots[0] == snapshots[1] == snapshots[2]
+    assert snapshots[0].versions == Versions()
+    check(those, snapshots[0], history, None, REMAINDER)
+
+
+def test_a_finished_listing_stands_for_the_end_of_its_date_if_it_was_asked_for_before(
+    tmp_path: Path,
+) -> None:
+    those, history = of_all(tmp_path)
+    since = utc_now()
+    first = those.list_shard(lister=VersionedS3(history, 10))
+    late, bucket = after_its_end(those), VersionedS3(history, 10)
+    assert late.list_shard(lister=bucket, since=since) == first
+    assert bucket.requests == []
+    assert late.list_shard(lister=bucket).versions == late.versions
+    ended = after_its_end(those, in_hours=-1)  # it shows what came after that
+    assert ended.list_shard(lister=bucket, since=since).versions == ended.versions
+
+
+def test_a_listing_of_objects_that_was_given_up_is_replaced_by_one_of_versions(
+    tmp_path: Path,
+) -> None:
+    history = history_of(KEYS)
+    before, after = (Participants(tmp_path, versions=versions) for versions in (None, Versions()))
+    with pytest.raises(Killed):
+        before.list_shard(lister=VersionedS3(history, 10), store=MortalStore(tmp_path, Life(60)))
+    check(after, after.list_shard(lister=VersionedS3(history, 10)), history, None, REMAINDER)
