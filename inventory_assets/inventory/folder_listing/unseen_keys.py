@@ -1,6 +1,7 @@
 """List the keys on which two scans of neighbouring ranges disagree again."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from inventory_assets.inventory.folder_listing.range_listing import (
     OpenBuilder,
@@ -14,6 +15,7 @@ from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.range_evidence import Seam
 
 
 def list_unseen(
@@ -46,9 +48,8 @@ def list_unseen(
     for key_range, first_key in unseen:
         missing = [both for each in wanted if (both := key_range.intersection(each))]
         listed = list_by_ranges(work, checkpoints, missing, stats, open_builder)
-        found.append(listed)
         shown = listed.evidence[-1].next_key if listed.evidence else first_key
-        if first_key is not None and shown != first_key:
+        if first_key is not None and shown != first_key and not is_in_gap(shown, wanted):
             # The key was deleted meanwhile, or the store contradicts itself.
             page = lister.list_page_sync(
                 PageRequest(first_key, max_keys=1, versions=versions), stats
@@ -59,4 +60,12 @@ def list_unseen(
                     f"after {key_range.after!r}, though the key exists: the store does not list in "
                     "byte order, ends listings too early, or loses keys"
                 )
+            *others, last = listed.evidence
+            listed = replace(listed, evidence=(*others, replace(last, seam=Seam.CHANGED)))
+        found.append(listed)
     return found
+
+
+def is_in_gap(key: str | None, wanted: Sequence[KeyRange]) -> bool:
+    """Whether a key is in none of the ranges that are listed, so that it says nothing of them."""
+    return key is not None and not any(key in each for each in wanted)

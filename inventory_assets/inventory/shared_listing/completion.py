@@ -13,7 +13,7 @@ from inventory_assets.inventory.folder_listing.range_listing import (
     RangesListed,
     Work,
 )
-from inventory_assets.inventory.folder_listing.unseen_keys import list_unseen
+from inventory_assets.inventory.folder_listing.unseen_keys import is_in_gap, list_unseen
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.manifest.unreadable_records import (
     MAX_TOLERATED,
@@ -112,7 +112,8 @@ def disagreements(
         after = row.last_key if row.last_key is not None else row.key_range.after
         until = evidence[-1].key_range.until if first is None else prefix_lower_bound(first)
         # An earlier run did not record what lies beyond its range.
-        is_known = row.ending is not Ending.RESUMED and not _is_in_gap(row.next_key, whole)
+        is_seen = not whole or not is_in_gap(row.next_key, whole)
+        is_known = row.ending is not Ending.RESUMED and is_seen
         if is_known and row.next_key != first and after < until:
             if found and found[-1][1] == first:
                 found.pop()  # a range in between was empty
@@ -120,10 +121,6 @@ def disagreements(
         if row.rows:
             first = row.first_key
     return found[::-1]
-
-
-def _is_in_gap(key: str | None, whole: Sequence[KeyRange]) -> bool:
-    return bool(whole) and key is not None and not any(key in each for each in whole)
 
 
 def with_unseen(

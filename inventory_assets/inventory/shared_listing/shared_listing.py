@@ -170,9 +170,18 @@ class Participant(Generic[Result]):
                 return
         if state.records.keys() - {CLOSING}:
             board.ask(state)
-        elif CLOSING not in state.records and state.violation(listing.ranges) is None:
-            board.begin_closing()
-            return
+        elif CLOSING not in state.records:
+            violation = state.violation(listing.ranges)
+            if violation is None:
+                board.begin_closing()
+                return
+            if board.is_lasting(violation):
+                lost = IncompleteListing(
+                    f"{self._work.lister.bucket_config.display_name}: records of the shared "
+                    f"listing were removed while it was in use: {violation}; list it again"
+                )
+                self._lifecycle.fail(listing, lost)
+                raise lost
         self._options.sleep(random.uniform(0.5, 1) * self._options.poll_seconds)  # noqa: S311
 
     def _work_on(

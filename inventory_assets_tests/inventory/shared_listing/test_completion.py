@@ -9,6 +9,7 @@ import pytest
 
 from inventory_assets.inventory.errors import ConflictError, IncompleteListing
 from inventory_assets.inventory.folder_listing.range_listing import Work, list_by_ranges
+from inventory_assets.inventory.folder_listing.unseen_keys import list_unseen
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.shared_listing.conditional_record import write_if_unchanged
 from inventory_assets.inventory.shared_listing.listing_record import (
@@ -28,7 +29,12 @@ from inventory_assets.inventory.shared_listing.url_goal import UrlGoal
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import NO_ETAG
 from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
+from inventory_assets.scan.keyspace.key_range import (
+    KeyRange,
+    prefix_lower_bound,
+    tiling_violation,
+)
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.validation.seams import seam_violations
 from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
 from inventory_assets_tests.inventory.samples import NOW
@@ -102,6 +108,32 @@ def test_keys_that_one_saw_beyond_its_range_and_the_other_did_not_are_listed_aga
     assert sum(row.rows for row in evidence) == len(ORDERED)
     assert tiling_violation([row.key_range for row in evidence], [WHOLE]) is None
     assert seam_violations(evidence) == []
+
+
+def test_a_key_that_is_deleted_before_those_to_its_left_are_listed_again_is_no_contradiction(
+    tmp_path: Path,
+) -> None:
+    """Nothing follows the keys that are listed again, although the right side has listed one."""
+    right = ORDERED[-1:]
+    together = Together(tmp_path, [*ORDERED[:200], *right])
+    deleted = replace(together.work, lister=Bucket(ORDERED[:201]))
+    together.work = deleted
+    finished = together.publish()
+    assert together.keys(finished) == [*ORDERED[:201], *right]
+    assert finished.result is not None
+    assert seam_violations(finished.result.evidence) == []
+
+
+def test_a_key_in_a_gap_says_nothing_of_the_next_one(tmp_path: Path) -> None:
+    """The prefix `8` is another shard, and `9` is the first key after all that begin with it."""
+    together = Together(tmp_path)
+    bucket = Bucket(["7", "81", "9"])
+    work = replace(together.work, lister=bucket)
+    checkpoints = open_checkpoints(work, together.listing, CLOSING)
+    unseen = [(KeyRange("7", prefix_lower_bound("9")), "9")]
+    whole = make_shard("", ["8"]).ranges
+    (found,) = list_unseen(work, checkpoints, unseen, whole, RequestStats())
+    assert found.parts == ()
 
 
 def test_a_missing_range_is_noticed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whatever was left of a shared listing, or is damaged, the shard can be listed."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,10 +10,15 @@ import pytest
 from inventory_assets.inventory.errors import CorruptRecord, IncompleteListing, JoinRefused
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot, read_snapshot
+from inventory_assets.inventory.shared_listing import range_worker
+from inventory_assets.inventory.shared_listing.claim_keeper import ClaimKeeper
 from inventory_assets.inventory.shared_listing.listing_lifecycle import SharingOptions
+from inventory_assets.inventory.shared_listing.range_board import RangeBoard
+from inventory_assets.inventory.shared_listing.range_claim import decode_record
 from inventory_assets.inventory.shared_shards import shard_goal
 from inventory_assets.inventory.shared_shards.range_summary import read_summary
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.record_type import encode_json
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.fakes.raw_s3 import RawS3
@@ -129,6 +135,34 @@ def test_a_damaged_record_costs_the_listing_and_not_the_shard(
             those.list_shard()
     snapshot = those.list_shard()
     assert those.keys_of(snapshot) == FEW
+
+
+def test_a_record_that_was_removed_ends_the_listing_and_no_run_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a person, or by a rule of the bucket that removes old objects."""
+
+    def die(_board: RangeBoard) -> None:
+        raise Killed
+
+    those = Participants(tmp_path / "shared", [*FEW])
+    with monkeypatch.context() as patch:
+        patch.setattr(range_worker, "ESTIMATE_SECONDS", 0.0)
+        patch.setattr(range_worker, "PATIENCE_SECONDS", 0.0)
+        always = property(lambda _: 0.0, lambda _, __: None)
+        patch.setattr(ClaimKeeper, "asked_at", always, raising=False)
+        patch.setattr(RangeBoard, "begin_closing", die)
+        with pytest.raises(Killed):
+            those.list_shard()
+    records = [key for key in those.work() if "/ranges/" in key]
+    assert len(records) > 1
+    for key in records:
+        record = decode_record(those.store.read(key) or b"")
+        those.store.publish(key, encode_json(replace(record, given=())))
+    those.store.remove_key(next(key for key in records if not key.endswith("/first.json")))
+    with pytest.raises(IncompleteListing, match="records of the shared listing were removed"):
+        those.list_shard()
+    check(those, those.list_shard())
 
 
 def test_a_record_of_a_later_format_is_left_with_a_remedy(those: Participants) -> None:
