@@ -17,10 +17,10 @@ from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.key_encoding import page_with_names
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
-from inventory_assets.scan.validation.object_versions import Versions, split_last_key
+from inventory_assets.scan.validation.object_versions import OpenKey, Versions, split_last_key
 from inventory_assets.scan.validation.page_validation import (
     check_empty_pages,
-    check_keys,
+    check_following,
     following_token,
 )
 
@@ -109,24 +109,25 @@ def list_range(
     display_name = lister.bucket_config.display_name
     schema = VERSION_SCHEMA if versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
-    pending = pa.RecordBatch.from_pylist([], schema)
+    open_key: OpenKey | None = None
     cursor = _Cursor(_start_after(prefix, key_range))
     last_key, said_end, ended_early, empty_pages = cursor.key, False, None, 0
     while True:
         request = cursor.request(prefix, versions=versions is not None)
         page = page_with_names(lister, request, stats)
-        rows = cursor.new_rows(page.objects)
-        objects = pa.concat_batches([pending, rows])
-        check_keys(objects, prefix, last_key, display_name)
+        objects = rows = cursor.new_rows(page.objects)
+        _, reached = check_following(
+            open_key, rows, prefix, last_key, display_name, has_more=page.is_truncated
+        )
+        reached = last_key if reached is None else reached
         if said_end and rows.num_rows:
             ended_early = ended_early or cursor.key
-        reached = objects.column("key")[-1].as_py() if objects.num_rows else last_key
         # More versions of the last key may follow on the next page.
         is_past = reached > key_range.until if versions else reached >= key_range.until
         following = _following(cursor, page, rows, versions, request, display_name)
         is_end = is_past or following is None
         if versions:
-            objects, pending = split_last_key(objects, has_more=not is_end)
+            objects, open_key = split_last_key(open_key, rows, has_more=not is_end)
         keys = objects.column("key")
         last_key = keys[-1].as_py() if len(keys) else last_key
         # A shortened StartAfter may include keys before the range.

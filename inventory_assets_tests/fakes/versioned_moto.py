@@ -102,7 +102,8 @@ def _list_object_versions(response: Any) -> tuple[int, dict[str, str], str]:
         markers += element("NextVersionIdMarker", _id(page[-1][1]))
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<ListVersionsResult{NAMESPACE}>'
-        f"{element('Name', response.bucket_name)}{element('MaxKeys', str(size))}"
+        f"{element('Name', response.bucket_name)}{element('Prefix', shown(asked('prefix')))}"
+        f"{element('MaxKeys', str(size))}"
         f"{element('EncodingType', 'url') if is_encoded else ''}"
         f"{element('IsTruncated', 'true' if has_more else 'false')}{markers}"
         f"{''.join(_rendered(shown(key), each, latest) for key, each, latest in page)}"

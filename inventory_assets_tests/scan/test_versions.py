@@ -1,6 +1,7 @@
 """A scan finds all versions of a bucket, and its content at any time, as a simple model does."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby, pairwise
 from typing import Any
@@ -21,7 +22,8 @@ from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.range_listing import list_range
-from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation import page_validation
+from inventory_assets.scan.validation.object_versions import Versions, order_violation
 from inventory_assets.scan.validation.page_validation import check_keys
 from inventory_assets_tests.fakes.versioned_s3 import (
     EPOCH,
@@ -153,6 +155,45 @@ def test_the_last_key_of_a_range_listed_again_has_all_its_versions() -> None:
         history.put("b", number, number)
     relisted = list_range(VersionedS3(history), "", KeyRange("", "a"), RequestStats(), Versions())
     assert relisted.objects.num_rows == 4
+
+
+def test_each_version_of_a_key_is_checked_once_over_many_pages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A key may have millions; to check all of them with each page would take hours."""
+    checked: list[int] = []
+
+    def counted(objects: pa.RecordBatch) -> str | None:
+        checked.append(objects.num_rows)
+        return order_violation(objects)
+
+    monkeypatch.setattr(page_validation, "order_violation", counted)
+    history = History()
+    for number in range(300):
+        history.put("k", number, number)
+    found = rows_of(
+        scanned(VersionedS3(history, 10), ListingJob("", Shard("").ranges, versions=Versions()))
+    )
+    assert len(found) == 300
+    assert sum(checked) <= 300 + len(checked)
+
+
+class ListsTwice(VersionedS3):
+    """Lists the latest version of a key once more, some pages later."""
+
+    def __init__(self) -> None:
+        history = History()
+        for number in range(6):
+            history.put("k", number, number)
+        super().__init__(history, 2)
+        self._listed.insert(4, replace(self._listed[0], is_latest=False))
+
+
+def test_a_version_that_is_listed_twice_over_pages_is_rejected() -> None:
+    with pytest.raises(KeysOutOfOrder, match="lists a version of 'k' twice"):
+        scanned(ListsTwice(), ListingJob("", Shard("").ranges, versions=Versions()))
+    with pytest.raises(KeysOutOfOrder, match="lists a version of 'k' twice"):
+        list_range(ListsTwice(), "", KeyRange.of_prefix(""), RequestStats(), Versions())
 
 
 def test_an_object_written_at_the_exact_time_is_included() -> None:

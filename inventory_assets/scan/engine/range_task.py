@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-import pyarrow as pa
-
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.range_latencies import RangeTimes
 from inventory_assets.scan.keyspace.key_range import (
@@ -14,6 +12,7 @@ from inventory_assets.scan.keyspace.key_range import (
     prefix_of_upper_bound,
     prefix_upper_bound,
 )
+from inventory_assets.scan.validation.object_versions import OpenKey
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 from inventory_assets.scan.validation.seams import KnownRange, ListedRange, OpenRange, link
 
@@ -121,8 +120,7 @@ class ReadState:
             since the last page with a new key.
         unreadable_keys: The XML of records that cannot be decoded, in a page that is requested
             again.
-        pending_versions: Versions of the last key, until the next page shows whether it has more;
-            with `VERSION_SCHEMA`.
+        open_key: Versions of the last key, until a page shows that it has no more; else None.
     """
 
     after: str
@@ -133,7 +131,7 @@ class ReadState:
     empty_pages: int = 0
     corrupt_pages: int = 0
     unreadable_keys: set[bytes] = field(default_factory=set)
-    pending_versions: pa.RecordBatch | None = None
+    open_key: OpenKey | None = None
 
 
 class RangeTask(OpenRange):

@@ -152,7 +152,7 @@ class Reader:
             task.key_range,
             read.after,
             read.page_starts,
-            read.pending_versions,
+            read.open_key,
         )
         try:
             valid = validate_page(page, context, self._lister.profile, self._display_name)
@@ -183,7 +183,7 @@ class Reader:
         if page.objects.num_rows:
             read.page_starts.append(
                 valid.first_key or ""
-                if valid.objects is page.objects
+                if valid.objects is page.objects and read.open_key is None
                 else page.objects.column("key")[0].as_py()
             )
         ending, before = _ending_with_key(item, valid), read.after
@@ -218,8 +218,9 @@ class Reader:
         if job.versions:
             # An event has all versions of a key, so its receivers can ignore page boundaries. If a
             # record beyond the range cannot be read, the keys before it are complete all the same.
-            objects, rest = split_last_key(objects, has_more=not item.ending)
-            read.pending_versions = rest if rest.num_rows else None
+            objects, read.open_key = split_last_key(
+                read.open_key, objects, has_more=not item.ending
+            )
             keys = objects.column("key")
             first, last = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
         read.after = read.after if last is None else last
@@ -281,7 +282,7 @@ class Reader:
         texts = {each.text for each in inside}
         if not stats.unreadable.knows_kinds_of(inside) and not texts <= read.unreadable_keys:
             read.unreadable_keys |= texts
-            read.pending_versions = None
+            read.open_key = None
             return False
         stats.set_aside(inside)
         return True
@@ -291,7 +292,7 @@ class Reader:
         read = item.task.read
         if self._lister.profile.start_after is not StartAfter.IGNORED:
             read.resume_token = None
-        elif has_first_version or read.pending_versions is None:  # else the page before is needed
+        elif has_first_version or read.open_key is None:  # else the page before is needed
             read.resume_token = item.request.token
 
     def _retry_damaged(self, task: RangeTask, error: MalformedResponse) -> None:
@@ -327,7 +328,7 @@ class Reader:
         return task.read.corrupt_pages
 
     def _restart(self, task: RangeTask) -> None:
-        task.read.pending_versions = None
+        task.read.open_key = None
         self._scheduler.retry(task)
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.page import VERSION_SCHEMA
+from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 _Flags = npt.NDArray[np.bool_]
 
@@ -44,17 +45,65 @@ class Versions:
         return kept.set_column(index, VERSION_SCHEMA.field(index), is_latest)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenKey:
+    """The versions of a key of which more may follow.
+
+    A key may have millions, over thousands of pages. So each page is checked and copied once.
+
+    Attributes:
+        versions: At least one, with `VERSION_SCHEMA`, in a chunk for each page.
+    """
+
+    versions: pa.Table
+
+    @property
+    def key(self) -> str:
+        """The key."""
+        found: str = self.versions.column("key")[-1].as_py()
+        return found
+
+    def before(self, objects: pa.RecordBatch) -> pa.RecordBatch:
+        """The objects that follow, after the last version so far, for `order_violation`."""
+        last = self.versions.slice(self.versions.num_rows - 1)
+        return pa.concat_batches([*last.to_batches(), objects])
+
+    def is_repeated(self, objects: pa.RecordBatch, *, has_more: bool) -> bool:
+        """Whether a version is listed twice, once all are known."""
+        of_key = count_up_to(objects.column("key"), self.key)
+        if has_more and of_key == objects.num_rows:
+            return False
+        ids = [*self.versions.column("version_id").chunks, objects.column("version_id")[:of_key]]
+        found = pa.chunked_array(ids)
+        return len(found.unique()) < len(found)
+
+    def is_open_after(self, objects: pa.RecordBatch) -> bool:
+        """Whether the objects that follow are versions of the key, too; or there are none."""
+        return not objects.num_rows or objects.column("key")[-1].as_py() == self.key
+
+
 def split_last_key(
-    objects: pa.RecordBatch, *, has_more: bool
-) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    open_key: OpenKey | None, objects: pa.RecordBatch, *, has_more: bool
+) -> tuple[pa.RecordBatch, OpenKey | None]:
     """Split off the versions of the last key if the listing goes on, as it may have more.
+
+    Args:
+        open_key: The versions before the objects that wait for these.
+        objects: Objects that follow.
+        has_more: Whether others may follow.
 
     Returns:
         The versions of all complete keys, and those that must wait for the next page.
     """
+    if open_key and has_more and open_key.is_open_after(objects):
+        page = pa.Table.from_batches([objects])
+        return objects.slice(0, 0), OpenKey(pa.concat_tables([open_key.versions, page]))
     keys = objects.column("key")
     whole = pc.index(keys, keys[-1]).as_py() if has_more and len(keys) else len(keys)
-    return objects.slice(0, whole), objects.slice(whole)
+    complete, rest = objects.slice(0, whole), objects.slice(whole)
+    if open_key:
+        complete = pa.concat_batches([*open_key.versions.to_batches(), complete])
+    return complete, OpenKey(pa.Table.from_batches([rest])) if rest.num_rows else None
 
 
 def order_violation(objects: pa.RecordBatch) -> str | None:

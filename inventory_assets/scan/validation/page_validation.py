@@ -31,7 +31,7 @@ from inventory_assets.scan.errors import (
 )
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES, KeyRange, prefix_upper_bound
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to, keys_ascend
-from inventory_assets.scan.validation.object_versions import order_violation
+from inventory_assets.scan.validation.object_versions import OpenKey, order_violation
 
 MAX_EMPTY_PAGES = 1000
 """Maximum consecutive empty pages while a store skips deleted keys; more count as a loop."""
@@ -59,8 +59,7 @@ class PageContext:
         key_range: The range that is listed.
         after: The last key read in the range; "" before the first.
         page_starts: The first keys of the range's latest pages.
-        pending_versions: Versions of the last key that belong before the page, with
-            `VERSION_SCHEMA`; None if there are none.
+        open_key: Versions of the last key that belong before the page; None if there are none.
     """
 
     request: PageRequest
@@ -68,7 +67,7 @@ class PageContext:
     key_range: KeyRange
     after: str
     page_starts: Collection[str]
-    pending_versions: pa.RecordBatch | None
+    open_key: OpenKey | None
 
 
 @value
@@ -77,9 +76,9 @@ class ValidPage:
 
     Attributes:
         page: The page.
-        objects: The pending versions and the page's objects, without keys that were read before.
-        first_key: The first key of these objects, or None.
-        last_key: The last key of these objects, or None.
+        objects: The page's objects, without keys that were read before.
+        first_key: The first key of these objects and of the versions before them, or None.
+        last_key: The last key of these, or None.
         repeats_start: Whether the page began with the key of the request's StartAfter.
     """
 
@@ -119,10 +118,15 @@ def validate_page(
     if profile.start_after is StartAfter.IGNORED:
         # A request cannot start after a key there, so a restarted listing repeats earlier keys.
         objects = objects.slice(count_up_to(objects.column("key"), context.after))
-    if context.pending_versions is not None:
-        objects = pa.concat_batches([context.pending_versions, objects])
     try:
-        first, last = check_keys(objects, context.request.prefix, context.after, display_name)
+        first, last = check_following(
+            context.open_key,
+            objects,
+            context.request.prefix,
+            context.after,
+            display_name,
+            has_more=page.is_truncated,
+        )
         if page.unreadable and not context.request.versions:
             is_ignored = profile.start_after is StartAfter.IGNORED
             check_unreadable(page, "" if is_ignored else context.after, display_name)
@@ -250,6 +254,24 @@ def belongs_elsewhere(
         return not len(keys)
     passed = count_up_to(keys, after) - count_up_to(keys, key_range.after)
     return passed <= 0 or keys[0].as_py() in page_starts
+
+
+def check_following(
+    open_key: OpenKey | None,
+    objects: pa.RecordBatch,
+    prefix: str,
+    after: str,
+    display_name: str,
+    *,
+    has_more: bool,
+) -> tuple[str, str] | tuple[None, None]:
+    """`check_keys` of objects that follow versions of a key of which they may have more."""
+    if open_key is None:
+        return check_keys(objects, prefix, after, display_name)
+    found = check_keys(open_key.before(objects), prefix, after, display_name)
+    if open_key.is_repeated(objects, has_more=has_more):
+        raise KeysOutOfOrder(f"{display_name}: the store lists a version of {open_key.key!r} twice")
+    return found
 
 
 def check_keys(
