@@ -25,6 +25,8 @@ REMAINDER = make_shard("", [])
 PATIENT = SharingOptions(60, 0.005)
 IMPATIENT = SharingOptions(60, 0.005, lambda: time.monotonic() * 1000)
 """A participant whose clock runs so fast that a lease takes 60 ms."""
+BRISK = SharingOptions(60, 0.005, lambda: time.monotonic() * 60)
+"""One that waits a second for a lease, and is not killed in its second thread before that."""
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 

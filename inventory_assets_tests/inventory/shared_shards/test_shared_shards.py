@@ -45,6 +45,7 @@ from inventory_assets_tests.inventory.killed_listings import (
     small_files,
 )
 from inventory_assets_tests.inventory.shared_shards.participants import (
+    BRISK,
     DAY,
     LONG_AGO,
     PATIENT,
@@ -158,7 +159,7 @@ def test_a_participant_killed_at_any_point_costs_only_time(
 def test_a_chain_of_killed_participants(those: Participants) -> None:
     for left in (25, 12, 30, 5, 18, 22):
         with pytest.raises(Killed):
-            those.list_shard(store=MortalStore(those.root, Life(left)))
+            those.list_shard(store=MortalStore(those.root, Life(left)), options=BRISK)
     check(those, those.list_shard(), KEYS)
 
 

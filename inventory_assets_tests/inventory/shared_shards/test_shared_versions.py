@@ -190,7 +190,7 @@ def test_a_listing_that_was_given_up_before_the_end_of_its_date_begins_anew(
     assert snapshot.versions == late.versions
     check(late, snapshot, history, None, REMAINDER)
     assert late.work() == []
-    assert any("nobody works at it: beginning anew" in message for message in logged.messages)
+    assert any("nobody continues another listing here" in message for message in logged.messages)
 
 
 def test_a_listing_under_way_at_the_end_of_its_date_is_finished_by_all(tmp_path: Path) -> None:
