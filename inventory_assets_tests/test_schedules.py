@@ -1,6 +1,8 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from threading import Event
+from time import monotonic
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -240,6 +242,22 @@ def test_a_store_that_cannot_be_read_does_not_keep_the_runs_from_starting(
 
     monkeypatch.setattr("inventory_assets.defs.schedules.newest_manifest", fail)
     assert [len(partitions_of(wide, each)) for each in tick(wide)] == [2, 2, 2]
+
+
+def test_nor_does_a_store_that_does_not_answer(
+    wide: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster would end the tick, and the date would have no run."""
+    wide.discover()
+    is_over = Event()
+    monkeypatch.setattr("inventory_assets.defs.schedules.STORE_SECONDS", 0.05)
+    monkeypatch.setattr(
+        "inventory_assets.defs.schedules.newest_manifest", lambda *_, **__: is_over.wait(30)
+    )
+    began = monotonic()
+    assert [len(partitions_of(wide, each)) for each in tick(wide)] == [2, 2, 2]
+    assert monotonic() - began < 10
+    is_over.set()
 
 
 # Shards that runs share

@@ -1,7 +1,9 @@
 """The schedules of a source: the daily listing of all shards, and garbage collection."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from queue import Empty, Queue
+from threading import Thread
 
 import dagster as dg
 
@@ -15,13 +17,19 @@ from inventory_assets.defs.source.planned_shards import LAST_PLANNED_TAG
 from inventory_assets.defs.source.pools import pool_mistake
 from inventory_assets.defs.source.repeated_run import LISTED_SINCE_TAG
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.listing.run_plan import (
     balanced_slices,
     planned_runs,
     shard_weights,
     shared_slices,
 )
+from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
+
+STORE_SECONDS = 20.0
+"""How long a tick waits for the store of the results. Dagster ends a tick after a minute, and the
+date would then have no run."""
 
 COLLECTION_CRON = "0 13 * * *"
 """The time of garbage collection, twelve hours after the default listing."""
@@ -95,13 +103,11 @@ def _planned_parts(
     if mistake := pool_mistake(context.instance, assets.source):
         context.log.warning(mistake)
     work = assets.bind(context.resources, context.instance)
-    rows: dict[str, int] = {}
+    rows: Mapping[str, int] = {}
     try:
-        manifest = newest_manifest(work.store, work.layout, before=day)
+        rows = _rows_of_last_manifest(work, day)
     except (InventoryError, OSError) as error:
         context.log.warning(f"the runs have equal numbers of shards, as no rows are known: {error}")
-    else:
-        rows = {entry.shard.prefix: entry.rows for entry in manifest.shards} if manifest else {}
     schedule = assets.source.schedule
     count = planned_runs(rows, schedule.runs, schedule.objects_per_run)
     weights = shard_weights([_known_prefix(work, key) for key in shard_keys], rows)
@@ -110,6 +116,31 @@ def _planned_parts(
             count = 1
         return [shard_keys[part] for part in shared_slices(weights, count)]
     return [shard_keys[part] for part in balanced_slices(weights, count)]
+
+
+def _rows_of_last_manifest(work: SourceContext, day: date) -> Mapping[str, int]:
+    """The rows of each shard; none without a manifest.
+
+    Raises:
+        InventoryError: The manifest cannot be read, or not in the time that a tick has.
+        OSError: As before.
+    """
+    found: Queue[Manifest | Exception | None] = Queue()
+
+    def read() -> None:
+        try:
+            found.put(newest_manifest(work.store, work.layout, before=day))
+        except Exception as error:  # noqa: BLE001 - raised by the tick
+            found.put(error)
+
+    Thread(target=read, name="last manifest", daemon=True).start()
+    try:
+        manifest = found.get(timeout=STORE_SECONDS)
+    except Empty:
+        raise StoreError(f"the store did not answer within {STORE_SECONDS:.0f} s") from None
+    if isinstance(manifest, Exception):
+        raise manifest
+    return {entry.shard.prefix: entry.rows for entry in manifest.shards} if manifest else {}
 
 
 def _known_prefix(work: SourceContext, shard_key: str) -> str:
