@@ -28,7 +28,9 @@ from inventory_assets.inventory.shared_listing.range_worker import (
 from inventory_assets.inventory.shared_listing.url_goal import UrlGoal
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import NO_ETAG
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.keyspace.key_range import (
     KeyRange,
     prefix_lower_bound,
@@ -134,6 +136,50 @@ def test_a_key_in_a_gap_says_nothing_of_the_next_one(tmp_path: Path) -> None:
     whole = make_shard("", ["8"]).ranges
     (found,) = list_unseen(work, checkpoints, unseen, whole, RequestStats())
     assert found.parts == ()
+
+
+class Flickering(Bucket):
+    """A bucket without a key, but when it is asked for this one alone, and when it has settled.
+
+    Args:
+        key: The key.
+        settled: How often it is asked for the key alone until it stays; None for never.
+    """
+
+    def __init__(self, keys: list[str], key: str, settled: int | None) -> None:
+        super().__init__(keys)
+        self._key, self._left = key, settled
+
+    def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:
+        found = super()._entries(request, after)
+        if request.prefix == self._key:
+            if self._left:
+                self._left -= 1
+            return found
+        return [each for each in found if each[0] != self._key or self._left == 0]
+
+
+@pytest.mark.parametrize("settled", [1, 3])
+def test_a_key_that_is_deleted_and_created_again_is_no_contradiction(
+    tmp_path: Path, settled: int
+) -> None:
+    right = ORDERED[-1]
+    together = Together(tmp_path, [*ORDERED[:200], right])
+    lister = Flickering([*ORDERED[:201], right], right, settled)
+    together.work = replace(together.work, lister=lister)
+    finished = together.publish()
+    assert together.keys(finished) == [*ORDERED[:201], right]
+    assert finished.result is not None
+    assert seam_violations(finished.result.evidence) == []
+
+
+def test_a_key_that_a_store_never_lists_is_one(tmp_path: Path) -> None:
+    right = ORDERED[-1]
+    together = Together(tmp_path, [*ORDERED[:200], right])
+    lister = Flickering([*ORDERED[:201], right], right, None)
+    together.work = replace(together.work, lister=lister)
+    with pytest.raises(SeamDisagrees, match=f"does not list '{right}' after '{ORDERED[200]}'"):
+        together.publish()
 
 
 def test_a_missing_range_is_noticed(tmp_path: Path) -> None:

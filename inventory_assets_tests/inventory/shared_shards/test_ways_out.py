@@ -1,6 +1,6 @@
 """Whatever was left of a shared listing, or is damaged, the shard can be listed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -226,81 +226,6 @@ def test_a_snapshot_that_is_published_at_the_end_is_not_replaced(
         with pytest.raises(IncompleteListing, match="was published by another run"):
             those.list_shard()
     check(those, those.list_shard())
-
-
-# Participants that are paused
-
-
-class PausedStore(LocalStore):
-    """A store whose process is paused at one operation, and continues when others are done.
-
-    Args:
-        root: The folder.
-        operation: The name of the operation.
-        key: A part of its key.
-        meanwhile: What others do.
-        after: Whether the operation is done before the pause.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        operation: str,
-        key: str,
-        meanwhile: Callable[[], object],
-        *,
-        after: bool = False,
-    ) -> None:
-        super().__init__(root)
-        self._awaited, self._part, self._after = operation, key, after
-        self._meanwhile: Callable[[], object] | None = meanwhile
-
-    @property
-    def was_paused(self) -> bool:
-        return self._meanwhile is None
-
-    def _at(self, operation: str, key: str, *, after: bool) -> None:
-        meanwhile = self._meanwhile
-        if meanwhile and (operation, after) == (self._awaited, self._after) and self._part in key:
-            self._meanwhile = None
-            meanwhile()
-
-    def read(self, key: str) -> bytes | None:
-        self._at("read", key, after=False)
-        return super().read(key)
-
-    def etag(self, key: str) -> str:
-        found = super().etag(key)
-        self._at("etag", key, after=True)
-        return found
-
-    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        self._at("put_if_match", key, after=False)
-        return super().put_if_match(key, data, etag)
-
-
-@pytest.mark.parametrize(
-    ("operation", "key"),
-    [("put_if_match", RECORD), ("read", "/summaries/"), ("put_if_match", "/snapshots/")],
-)
-@pytest.mark.parametrize("again", [False, True])
-def test_one_that_was_paused_takes_what_the_others_have_published(
-    tmp_path: Path, operation: str, key: str, again: bool
-) -> None:
-    """It began when nobody else had, or was about to publish."""
-    those = Participants(tmp_path / "shared", [*FEW])
-    ended: list[Snapshot] = []
-
-    def finish() -> None:
-        ended.append(those.list_shard())
-        if again:
-            ended.append(those.list_shard())
-
-    store = PausedStore(those.root, operation, key, finish)
-    snapshot = those.list_shard(store=store)
-    assert store.was_paused
-    assert snapshot == ended[-1]
-    check(those, snapshot)
 
 
 # What an ordinary listing does, too
