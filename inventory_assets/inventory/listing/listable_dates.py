@@ -48,6 +48,19 @@ def versions_of(day: date, now: datetime, timezone: str) -> Versions:
     return Versions(end_of(day, timezone))
 
 
+def stand_for(listed: Versions | None, wanted: Versions | None, began_at: datetime) -> bool:
+    """Whether a listing of a date has what is wanted for the date, which may end meanwhile.
+
+    Args:
+        listed: The versions that it lists; None for current objects.
+        wanted: Those that are wanted.
+        began_at: When it began: all versions of a time before its end stand for the date.
+    """
+    if listed is None or wanted is None or listed == wanted:
+        return listed == wanted
+    return wanted.as_of is None or (listed.as_of is None and began_at <= wanted.as_of)
+
+
 def end_of(day: date, timezone: str) -> datetime:
     """The last millisecond of a day, in UTC; S3 reports times in milliseconds."""
     next_day = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone))

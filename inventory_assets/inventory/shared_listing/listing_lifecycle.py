@@ -254,8 +254,8 @@ class ListingLifecycle(Generic[Result]):
         """The listing as it is now, and its ETag.
 
         Returns:
-            The listing; None if the goal has its result, or that of a later one, or if the listing
-            must begin anew.
+            The listing; None if the goal has its result, or that of a later one, or if another one
+            is to be joined or begun.
 
         Raises:
             IncompleteListing: It has failed.
@@ -265,9 +265,10 @@ class ListingLifecycle(Generic[Result]):
         is_the_same = listing is not None and listing.id == before.id
         if not is_the_same and self._goal.found() is not None:
             return None, etag
-        if listing is None and self._goal.is_replaceable:
+        is_another = listing is None or listing.request != before.request
+        if is_another and self._goal.is_replaceable:
             return None, etag
-        if listing is None or listing.request != before.request:
+        if listing is None or is_another:
             raise JoinRefused(
                 f"{self._store.where(self._key)} was removed or replaced while it was in use; "
                 f"{self._goal.advice}"

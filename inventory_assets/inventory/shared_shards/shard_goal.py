@@ -11,6 +11,7 @@ from inventory_assets.inventory.folder_listing.range_listing import Work
 from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.checkpoint_record import ResumedWork
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.listable_dates import stand_for
 from inventory_assets.inventory.listing.part_reuse import (
     is_reusable,
     reuse_whole_shard,
@@ -110,7 +111,7 @@ class ShardGoal:
         self._request = request
         self._wanted = request.versions
         self._baseline = baseline
-        self._since = since
+        self._since = self._requested_at = since
         self._sizing = sizing
         self._now = now
         self._segments: dict[str, list[BaselineSegment]] = {}
@@ -142,16 +143,12 @@ class ShardGoal:
             for each in self._request.shard.ranges
         )
         # A manifest leaves out what has become a shard of its own.
-        versions, began_at = snapshot.versions, snapshot.started_at
-        is_wanted = versions == self._wanted or (
-            versions == Versions() and self.accepts_all_versions(began_at)
-        )
+        asked_at = max(snapshot.started_at, self._requested_at)
+        is_wanted = stand_for(snapshot.versions, self._wanted, asked_at)
         return snapshot if is_wanted and is_covered else None
 
     def accepts_all_versions(self, began_at: datetime) -> bool:
-        # As of the end of a date, a listing is as good that began before it.
-        as_of = self._wanted.as_of if self._wanted else None
-        return as_of is not None and began_at <= as_of
+        return stand_for(Versions(), self._wanted, began_at)
 
     def _published(self) -> Snapshot | None:
         return read_snapshot(
