@@ -379,6 +379,7 @@ def test_rows_are_the_truth_whatever_is_excluded_and_killed(
                 shard,
                 store=MortalStore(those.root, Life(left)),
                 lister=Bucket(keys, chances.randrange(100)),
+                options=BRISK,
                 since=LONG_AGO,
             )
         except Killed:
