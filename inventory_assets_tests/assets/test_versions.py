@@ -18,6 +18,7 @@ from inventory_assets_tests.assets.world import (
     failure_text,
     materializations,
     metadata_of,
+    noon,
 )
 from inventory_assets_tests.fakes.versioned_moto import VersionedBucket, listing_versions_as_s3_does
 
@@ -111,7 +112,7 @@ def test_a_date_listed_with_versions_drops_shards_that_were_listed_without(
     """`b/` has lost its partition since, so it cannot be listed with versions."""
     fields = {**versioned.source.model_dump(), "versions": False}
     before = World(tmp_path, versioned.instance, fields)
-    before.set_time(datetime.now(UTC) - timedelta(hours=1))
+    before.set_time(noon(TODAY) - timedelta(hours=1))
     materialize(before, YESTERDAY)
     versioned.instance.delete_dynamic_partition(versioned.assets.partitions.shards_name, "b/")
     materialize(versioned, YESTERDAY)

@@ -69,9 +69,7 @@ def history_of(keys: str) -> History:
     st.integers(1, 6),
     st.lists(st.text("ab-", min_size=1, max_size=2), max_size=2),
     st.sets(st.integers(1, 40), max_size=8),
-    st.lists(st.integers(0, 20), max_size=3).filter(
-        lambda damaged: not any({n, n + 1, n + 2} <= {*damaged} for n in damaged)
-    ),
+    st.lists(st.integers(0, 20), max_size=2),  # the third without progress would end the listing
     st.booleans(),
 )
 @example(history_of("abbbbbbbbbc"), None, 3, [], set(), [2], True).via("versions of b were lost")
