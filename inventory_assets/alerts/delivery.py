@@ -1,11 +1,11 @@
 """Deliver messages within a bound of time, whatever a receiver does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Thread
 from typing import Protocol
 
 from inventory_assets.alerts.situation import Message
+from inventory_assets.bounded_call import TookTooLong, call_within
 from inventory_assets.errors import InventoryError
 
 SEND_SECONDS = 8.0
@@ -90,36 +90,30 @@ def deliver(
     """Send a message within some seconds, to all receivers of a notifier, or to some.
 
     Time-outs of sockets do not bound the resolution of a name, nor a receiver that trickles. So
-    another thread sends, and is left behind if it takes too long; the process can end without it.
+    the call itself is bounded.
 
     Raises:
         NotDelivered: It was not accepted in time.
     """
-    result: list[BaseException | None] = []
     to = notifier.receivers if receivers is None else receivers
-    thread = Thread(target=_send, args=(notifier, message, to, result.append), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not result:
+    try:
+        error = call_within(seconds, lambda: _failure_of(notifier, message, to))
+    except TookTooLong:
         raise NotDelivered(
             f"{notifier.name} did not answer within {seconds:g} s", may_have_arrived=True
-        )
-    [error] = result
+        ) from None
     if error is not None:
         raise error
 
 
-def _send(
-    notifier: Notifier,
-    message: Message,
-    receivers: Sequence[str],
-    report: Callable[[BaseException | None], None],
-) -> None:
+def _failure_of(
+    notifier: Notifier, message: Message, receivers: Sequence[str]
+) -> NotDelivered | None:
+    """Send a message, and return the error if it was not accepted."""
     try:
         notifier.send(message, receivers)
     except NotDelivered as error:
-        report(error)
+        return error
     except Exception as error:  # noqa: BLE001 - its text may hold the address, which is secret
-        report(NotDelivered(f"{notifier.name} failed with {type(error).__name__}"))
-    else:
-        report(None)
+        return NotDelivered(f"{notifier.name} failed with {type(error).__name__}")
+    return None

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from queue import Empty, Queue
-from threading import Thread
 
 import dagster as dg
 
+from inventory_assets.bounded_call import TookTooLong, call_within
 from inventory_assets.defs.assets.listing import FIND_SHARDS_TAG
 from inventory_assets.defs.assets.shards import add_remainder
 from inventory_assets.defs.gc_job import collection_op_name
@@ -24,7 +23,6 @@ from inventory_assets.inventory.listing.run_plan import (
     shard_weights,
     shared_slices,
 )
-from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 
 STORE_SECONDS = 20.0
@@ -125,21 +123,12 @@ def _rows_of_last_manifest(work: SourceContext, day: date) -> Mapping[str, int]:
         InventoryError: The manifest cannot be read, or not in the time that a tick has.
         OSError: As before.
     """
-    found: Queue[Manifest | Exception | None] = Queue()
-
-    def read() -> None:
-        try:
-            found.put(newest_manifest(work.store, work.layout, before=day))
-        except Exception as error:  # noqa: BLE001 - raised by the tick
-            found.put(error)
-
-    Thread(target=read, name="last manifest", daemon=True).start()
     try:
-        manifest = found.get(timeout=STORE_SECONDS)
-    except Empty:
+        manifest = call_within(
+            STORE_SECONDS, lambda: newest_manifest(work.store, work.layout, before=day)
+        )
+    except TookTooLong:
         raise StoreError(f"the store did not answer within {STORE_SECONDS:.0f} s") from None
-    if isinstance(manifest, Exception):
-        raise manifest
     return {entry.shard.prefix: entry.rows for entry in manifest.shards} if manifest else {}
 
 
