@@ -9,7 +9,12 @@ from datetime import date
 from enum import StrEnum
 
 from inventory_assets.inventory.listing.shared_work import SHARED_KINDS
-from inventory_assets.inventory.storage.layout import FileKind, parse_path, path_in_source
+from inventory_assets.inventory.storage.layout import (
+    FileKind,
+    ParsedPath,
+    parse_path,
+    path_in_source,
+)
 from inventory_assets.inventory.storage.tombstones import marked_key
 
 STAGES: tuple[tuple[FileKind, ...], ...] = (
@@ -95,14 +100,18 @@ def stage_of(key: str) -> int | LeftOut:
 
 def kind_of(key: str) -> FileKind | None:
     """The kind of a file; None for one of no known kind."""
-    parsed = parse_path(path_in_source(key))
+    parsed = _parsed(key)
     return parsed.kind if parsed else None
 
 
 def day_of(key: str) -> date | None:
     """The date of a file; None for one of no date."""
-    parsed = parse_path(path_in_source(key))
+    parsed = _parsed(key)
     return parsed.day if parsed else None
+
+
+def _parsed(key: str) -> ParsedPath | None:
+    return parse_path(path_in_source(key))
 
 
 def sha256_in(key: str) -> str | None:

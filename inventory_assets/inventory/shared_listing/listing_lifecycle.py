@@ -30,11 +30,11 @@ from inventory_assets.inventory.shared_listing.lease import LEASE_SECONDS, RENEW
 from inventory_assets.inventory.shared_listing.listing_goal import ListingGoal
 from inventory_assets.inventory.shared_listing.listing_record import (
     FORMAT,
+    DamagedListing,
     SharedListing,
     SharedRequest,
     decode_listing,
     encode_listing,
-    is_damaged,
 )
 from inventory_assets.inventory.shared_listing.range_board import RangeBoard
 from inventory_assets.inventory.storage.claims import boot_clock
@@ -159,10 +159,13 @@ class ListingLifecycle(Generic[Result]):
         """The listing of a record; None also for a damaged one that may be replaced."""
         if data is None:
             return None
-        if self._goal.is_replaceable and is_damaged(data):
+        try:
+            return decode_listing(self._store, data, self._key, self._goal.remedy)
+        except DamagedListing:
+            if not self._goal.is_replaceable:
+                raise
             LOG.warning("%s is damaged: beginning anew", self._store.where(self._key))
             return None
-        return decode_listing(self._store, data, self._key, self._goal.remedy)
 
     def _can_join(self, listing: SharedListing) -> bool:
         """Whether to take part in a listing, rather than begin it anew."""

@@ -191,16 +191,8 @@ def encode_listing(listing: SharedListing) -> bytes:
     return encode_json(listing, indent=1)
 
 
-def is_damaged(data: bytes) -> bool:
-    """Whether the bytes of a record are damaged, rather than written by another version."""
-    if (found := format_of(data, (FORMAT,))) is None:
-        return True
-    if found == FORMAT:
-        try:
-            decode_json(SharedListing, data)
-        except ValueError:
-            return True
-    return False
+class DamagedListing(CorruptRecord):
+    """The record of a shared listing is damaged, rather than written by another version."""
 
 
 def decode_listing(
@@ -215,16 +207,19 @@ def decode_listing(
         remedy: What the user can do, other than to use the same version on all machines.
 
     Raises:
-        CorruptRecord: It is damaged, or another version of this program wrote it.
+        DamagedListing: It is damaged.
+        CorruptRecord: Another version of this program wrote it.
     """
+    kind: type[CorruptRecord] = DamagedListing
     reason = "is damaged"
     found = format_of(data, (FORMAT,))
     if found == FORMAT:
         with suppress(ValueError):
             return decode_json(SharedListing, data)
     elif found is not None:
+        kind = CorruptRecord
         reason = f"has format {found}, and this version of the program knows {FORMAT}"
-    raise CorruptRecord(
+    raise kind(
         f"{store.where(key)} {reason}; use the same version of the program on all machines, or "
         f"{remedy}"
     )
