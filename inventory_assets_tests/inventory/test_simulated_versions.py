@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.changes.changed_records import read_changed_records
 from inventory_assets.inventory.changes.shard_changes import publish_changes
-from inventory_assets.inventory.listing import checkpoints, part_stream
 from inventory_assets.inventory.listing.part_sizing import PartSizing
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
@@ -32,10 +31,8 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 )
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of, validate_files
-from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.current import read_current
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
@@ -47,7 +44,7 @@ from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.fakes.simulated_bucket import ErrorRates, Killed, Life, MortalStore
 from inventory_assets_tests.fakes.simulated_versions import VersionedNetwork, VersionedSimulation
 from inventory_assets_tests.fakes.versioned_s3 import EPOCH, History
-from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
+from inventory_assets_tests.inventory.few_records import files_of_few_records
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
 
@@ -64,15 +61,8 @@ COMPARED = ["size", "last_modified_date", "e_tag"]
 
 @pytest.fixture(scope="module", autouse=True)
 def small_files() -> Iterator[None]:
-    """Files of few records, soon noted; nothing is flushed to the disk, and time costs nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (part_stream, part_writer):
-            patch.setattr(module, "ROW_GROUP_ROWS", 4)
-        patch.setattr(part_writer, "PART_ROWS", 8)
-        patch.setattr(checkpoints, "RECORD_INTERVAL", timedelta(seconds=0.1))
-        patch.setattr(checkpoints, "MAX_UNRECORDED", timedelta(seconds=0.2))
-        patch.setattr(local_store, "_flush", lambda _path: None)
-        scans_run_on_virtual_time(patch)
+    """Files of few records, soon noted."""
+    with files_of_few_records(timedelta(seconds=0.1), timedelta(seconds=0.2)):
         yield
 
 

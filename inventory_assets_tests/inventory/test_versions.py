@@ -23,7 +23,6 @@ from inventory_assets.inventory.errors import DateNotObservable, VersionsNotList
 from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
 from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.exporter import publish_export
-from inventory_assets.inventory.listing import checkpoints, part_stream
 from inventory_assets.inventory.listing.listable_dates import end_of, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -40,10 +39,8 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
     validate,
     validate_files,
 )
-from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
-from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.verification.findings import Finding
@@ -64,7 +61,7 @@ from inventory_assets_tests.fakes.versioned_s3 import (
     VersionedS3,
     histories,
 )
-from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
+from inventory_assets_tests.inventory.few_records import files_of_few_records
 
 LAYOUT = Layout("model", "source")
 WHOLE = KeyRange.of_prefix("")
@@ -74,14 +71,8 @@ NOW = datetime.fromisoformat("2026-05-07T01:00:00+00:00")
 
 @pytest.fixture(scope="module", autouse=True)
 def small_files() -> Iterator[None]:
-    """Row groups and files of a few records, so that keys meet their ends."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (part_stream, part_writer):
-            patch.setattr(module, "ROW_GROUP_ROWS", 4)
-        patch.setattr(part_writer, "PART_ROWS", 8)
-        patch.setattr(checkpoints, "RECORD_INTERVAL", timedelta(0))
-        patch.setattr(local_store, "_flush", lambda _path: None)
-        scans_run_on_virtual_time(patch)
+    """Files of few records, noted at once."""
+    with files_of_few_records(timedelta(0)):
         yield
 
 

@@ -18,10 +18,9 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from inventory_assets.inventory.listing import checkpoints, part_stream, shard_lister
-from inventory_assets.inventory.parts import part_writer
-from inventory_assets.inventory.storage import local_store
-from inventory_assets_tests.fakes.virtual_time import VirtualLoop, scans_run_on_virtual_time
+from inventory_assets.inventory.listing import shard_lister
+from inventory_assets_tests.fakes.virtual_time import VirtualLoop
+from inventory_assets_tests.inventory.few_records import files_of_few_records
 from inventory_assets_tests.stores.habits import (
     Contradiction,
     EarlyEnd,
@@ -135,17 +134,11 @@ ONCE_WRONG = {
 
 @pytest.fixture(scope="module", autouse=True)
 def small_files() -> Iterator[None]:
-    """Files of few records, soon noted; nothing is flushed to the disk, and time costs nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (part_stream, part_writer):
-            patch.setattr(module, "ROW_GROUP_ROWS", 4)
-        patch.setattr(part_writer, "PART_ROWS", 8)
-        patch.setattr(checkpoints, "RECORD_INTERVAL", timedelta(seconds=0.1))
-        patch.setattr(local_store, "_flush", lambda _path: None)
+    """Files of few records, soon noted."""
+    real = asyncio.Runner
+    with files_of_few_records(timedelta(seconds=0.1)) as patch:
         # A thread on virtual time waits for no other, and chance shall not depend on threads.
         patch.setattr(shard_lister, "DIRECTORY_SHARDS_AT_ONCE", 1)
-        real = asyncio.Runner
-        scans_run_on_virtual_time(patch)
         patch.setattr(asyncio, "run", partial(_run, real))
         yield
 

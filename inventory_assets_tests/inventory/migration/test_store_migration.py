@@ -1,8 +1,6 @@
 """A store is copied whole, in an order in which no reader finds a record without its files."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,102 +8,24 @@ from typing import Any
 import pytest
 
 from inventory_assets.inventory.changes.change_log import read_change_log
-from inventory_assets.inventory.errors import OtherFormat, OtherSource, StoreError
+from inventory_assets.inventory.errors import OtherFormat, StoreError
 from inventory_assets.inventory.gate.held_date import read_held
 from inventory_assets.inventory.listing.shared_work import SHARED_KINDS
-from inventory_assets.inventory.listing.source_record import SOURCE
-from inventory_assets.inventory.manifest.manifest import MANIFEST
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.manifest.snapshot import files_that_differ
-from inventory_assets.inventory.migration.file_copier import MigrationProgress
-from inventory_assets.inventory.migration.file_table import FileTable
-from inventory_assets.inventory.migration.stages import STAGES, LeftOut, day_of, sha256_in, stage_of
-from inventory_assets.inventory.migration.store_migration import MigrationPlan, StoreMigration
-from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.inventory.migration.stages import STAGES, LeftOut, sha256_in, stage_of
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets_tests.upgrades.kept_stores import EVERY_KIND, KeptStore, kept_store
-
-
-class Stopped(Exception):
-    """The process was killed."""
-
-
-class OtherPlace(LocalStore):
-    """A store of another place, with other ETags, that can be stopped.
-
-    Args:
-        root: Its folder.
-        writes: How many files may be written.
-    """
-
-    def __init__(self, root: Path, writes: int = 10**9) -> None:
-        super().__init__(root)
-        self.left = writes
-        self.written: list[str] = []
-
-    @property
-    def destination(self) -> Destination:
-        return Destination("arn:aws:s3:::results", "daily")
-
-    def uri(self, key: str) -> str:
-        return f"s3://results/daily/{key}"
-
-    def etag(self, key: str) -> str:
-        found = super().etag(key)
-        return found and f"other-{found}"
-
-    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        self._count(key)
-        return f"other-{super().put_if_match(key, data, etag.removeprefix('other-'))}"
-
-    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
-        self._count(key)
-        super().publish_file(key, file, digest)
-
-    def _count(self, key: str) -> None:
-        if not self.left:
-            raise Stopped
-        self.left -= 1
-        self.written.append(key)
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptStore:
-    """A store with every kind of record."""
-    return kept_store(EVERY_KIND, tmp_path_factory.mktemp("kept") / "store")
-
-
-@pytest.fixture
-def source(tmp_path: Path, kept: KeptStore) -> KeptStore:
-    """A copy of it, which a test may change."""
-    return replace(kept_store(EVERY_KIND, tmp_path / "source"), sources=kept.sources)
-
-
-@contextmanager
-def migration(source: Store, destination: Store, **options: Any) -> Iterator[StoreMigration]:
-    folder = Path(str(destination.where("x"))).parents[1]
-    path = folder / f"files-{len([*folder.iterdir()])}"
-    with FileTable(path) as files:
-        yield StoreMigration(source, destination, files, **options)
-
-
-def migrate(source: Store, destination: Store, **options: Any) -> MigrationProgress:
-    with migration(source, destination, **options) as opened:
-        opened.plan()
-        opened.run()
-        return opened.progress
-
-
-def planned(source: Store, destination: Store, **options: Any) -> MigrationPlan:
-    with migration(source, destination, **options) as opened:
-        return opened.plan()
-
-
-def content(store: Store) -> dict[str, bytes]:
-    keys = (file.key for file in store.files(""))
-    return {key: store.read(key) or b"" for key in keys if not key.startswith(".")}
+from inventory_assets_tests.inventory.migration.migrations import (
+    OtherPlace,
+    Stopped,
+    content,
+    migrate,
+    migration,
+    planned,
+)
+from inventory_assets_tests.upgrades.kept_stores import KeptStore
 
 
 @pytest.fixture(scope="module")
@@ -329,100 +249,6 @@ def test_a_plan_writes_nothing(kept: KeptStore, tmp_path: Path) -> None:
     assert (plan.files, plan.bytes) == (len(files), sum(map(len, files.values())))
     assert plan.left_out == {LeftOut.TOMBSTONE: 1}
     assert not destination.root.exists()
-
-
-@pytest.mark.parametrize("change", [{"prefix": "other/"}, {"endpoint_url": "http://other"}])
-def test_the_folder_of_another_source_is_refused(
-    kept: KeptStore, tmp_path: Path, change: dict[str, str]
-) -> None:
-    destination = OtherPlace(tmp_path / "there")
-    layout = kept.layout("objects")
-    record = SOURCE.read(kept.store, layout.source_record)
-    assert record is not None
-    destination.publish(layout.source_record, SOURCE.encode(replace(record, **change)))
-    before = content(destination)
-    with pytest.raises(
-        OtherSource, match=r"holds the inventories of .* choose another destination"
-    ):
-        migrate(kept.store, destination)
-    assert content(destination) == before
-
-
-def test_a_folder_of_nobody_is_refused(kept: KeptStore, tmp_path: Path) -> None:
-    destination = OtherPlace(tmp_path / "there")
-    destination.publish(kept.layout("objects").part("1" * 64), b"of whom?")
-    with pytest.raises(OtherSource, match=r"no source.json that tells whose they are"):
-        migrate(kept.store, destination)
-
-
-def an_ended_listing(source: KeptStore) -> list[str]:
-    """Its checkpoints are removed when it is published."""
-    return [key for key in source.content if "/checkpoints/dt=" in key]
-
-
-def superseded_inventories(source: KeptStore) -> list[str]:
-    return [key for key in source.content if "/superseded/dt=" in key]
-
-
-def the_first_date(source: KeptStore) -> list[str]:
-    """All that a collection removes of an expired date."""
-    first = min(source.dates)
-    assert first < source.last
-    return [key for key in source.content if day_of(key) == first]
-
-
-@pytest.mark.parametrize("removed", [an_ended_listing, superseded_inventories, the_first_date])
-def test_what_the_source_has_removed_since_does_not_hinder_the_second_migration(
-    source: KeptStore, tmp_path: Path, removed: Callable[[KeptStore], list[str]]
-) -> None:
-    destination = OtherPlace(tmp_path / "there")
-    migrate(source.store, destination)
-    before = content(destination)
-    keys = removed(source)
-    assert keys
-    for key in keys:
-        source.store.remove_key(key)
-    assert migrate(source.store, destination).copied == 0
-    assert content(destination) == before
-
-
-def newer(kept: KeptStore, destination: Store) -> str:
-    """A manifest at the destination that was published after the migration."""
-    key = kept.layout("objects").manifest(kept.last)
-    manifest = MANIFEST.read(destination, key)
-    assert manifest is not None
-    later = replace(manifest, created_at=manifest.created_at.replace(year=2100))
-    destination.publish(key, MANIFEST.encode(later))
-    return key
-
-
-def another_date(kept: KeptStore, destination: Store) -> str:
-    layout = kept.layout("objects")
-    key = layout.manifest(kept.last.replace(year=2100))
-    destination.publish(key, destination.read(layout.manifest(kept.last)) or b"")
-    return key
-
-
-def another_shard(kept: KeptStore, destination: Store) -> str:
-    """A shard of a date that the source has."""
-    layout = kept.layout("objects")
-    key = layout.snapshot(kept.last, "found/by/a/run/")
-    destination.publish(key, destination.read(layout.snapshot(kept.last, "")) or b"")
-    return key
-
-
-@pytest.mark.parametrize("use", [newer, another_date, another_shard])
-def test_a_destination_that_is_in_use_is_refused(
-    kept: KeptStore, tmp_path: Path, use: Callable[[KeptStore, Store], str]
-) -> None:
-    destination = OtherPlace(tmp_path / "there")
-    migrate(kept.store, destination)
-    key = use(kept, destination)
-    before = content(destination)
-    with pytest.raises(StoreError, match="the destination is in use already") as refused:
-        migrate(kept.store, destination)
-    assert destination.where(key) in str(refused.value)
-    assert content(destination) == before
 
 
 def test_files_of_iceberg_tables_are_left_and_counted(source: KeptStore, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL,
 
 DAY = datetime.now(UTC).date()
 REMAINDER = make_shard("", [])
+GAPS = make_shard("", ["1", "30", "31", "9a", "f"])
+"""A remainder with gaps, two of them side by side and one at the end."""
 PATIENT = SharingOptions(60, 0.005)
 IMPATIENT = SharingOptions(60, 0.005, lambda: time.monotonic() * 1000)
 """A participant whose clock runs so fast that a lease takes 60 ms."""

@@ -1,7 +1,7 @@
 """A participant that is paused at any operation, while others end the listing, harms nobody."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from inventory_assets.inventory.retention.collector import execute, plan_collect
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
-from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, small_files
+from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL
 from inventory_assets_tests.inventory.shared_shards.participants import (
     DAY,
     PATIENT,
@@ -26,12 +26,6 @@ FEW = sorted(KEYS)[:80]
 RECORD = MODEL.shared_listing(DAY, "")
 Operation = tuple[str, str]
 """The name of an operation of a store, and its key."""
-
-
-@pytest.fixture(autouse=True)
-def small() -> Iterator[None]:
-    with small_files():
-        yield
 
 
 class PausedStore(LocalStore):

@@ -1,6 +1,5 @@
 """The records of a shared shard are known to collection, migration and `inventory status`."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,19 +19,13 @@ from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.source_status import status_of
 from inventory_assets.inventory.storage.layout import FileKind, parse_path, path_in_source
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
-from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, small_files
+from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL
 from inventory_assets_tests.inventory.shared_shards.participants import (
     DAY,
     PATIENT,
     Participants,
     utc_now,
 )
-
-
-@pytest.fixture(autouse=True)
-def small() -> Iterator[None]:
-    with small_files():
-        yield
 
 
 @pytest.fixture

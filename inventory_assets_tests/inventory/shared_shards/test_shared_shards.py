@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +24,6 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
 from inventory_assets.inventory.retention.collector import execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.runs.shard_run import read_shard_run
-from inventory_assets.inventory.shared_listing import claim_keeper, range_worker
 from inventory_assets.inventory.shared_listing.listing_lifecycle import (
     SharingOptions,
 )
@@ -42,11 +40,11 @@ from inventory_assets_tests.inventory.killed_listings import (
     MODEL,
     SMALL,
     Bucket,
-    small_files,
 )
 from inventory_assets_tests.inventory.shared_shards.participants import (
     BRISK,
     DAY,
+    GAPS,
     LONG_AGO,
     PATIENT,
     REMAINDER,
@@ -56,14 +54,6 @@ from inventory_assets_tests.inventory.shared_shards.participants import (
 )
 
 ORDERED = sorted(KEYS)
-GAPS = make_shard("", ["1", "30", "31", "9a", "f"])
-"""A remainder with gaps, two of them side by side and one at the end."""
-
-
-@pytest.fixture(autouse=True)
-def small() -> Iterator[None]:
-    with small_files():
-        yield
 
 
 @pytest.fixture
@@ -114,14 +104,6 @@ class Slow(Bucket):
     def list_page_sync(self, request, stats):  # type: ignore[no-untyped-def]
         time.sleep(0.002)
         return super().list_page_sync(request, stats)
-
-
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Participants give shares away at once."""
-    monkeypatch.setattr(range_worker, "ESTIMATE_SECONDS", 0.02)
-    monkeypatch.setattr(range_worker, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(claim_keeper, "CHECK_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("eager")

@@ -1,7 +1,6 @@
 """A shared shard of a bucket that changes while participants divide its keys and are killed."""
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -25,7 +24,6 @@ from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.fakes.raw_s3 import RawS3
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
-from inventory_assets_tests.inventory.killed_listings import small_files
 from inventory_assets_tests.inventory.shared_shards.participants import LONG_AGO, Participants
 
 
@@ -161,12 +159,10 @@ PLAYED = settings(
 
 
 @pytest.fixture(autouse=True)
-def eager(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Files are small, and shares are given whenever somebody asks."""
+def generous(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shares are given whenever somebody asks."""
     monkeypatch.setattr(range_worker, "ESTIMATE_SECONDS", 0.0)
     monkeypatch.setattr(range_worker, "PATIENCE_SECONDS", 0.0)
-    with small_files():
-        yield
 
 
 @settings(PLAYED, max_examples=15)

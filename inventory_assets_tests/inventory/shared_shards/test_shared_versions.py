@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -17,35 +16,28 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
     validate,
     validate_files,
 )
-from inventory_assets.inventory.shared_listing import claim_keeper, range_worker
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.fakes.versioned_s3 import EPOCH, History, VersionedS3
-from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL, small_files
+from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL
 from inventory_assets_tests.inventory.shared_shards.participants import (
     DAY,
+    GAPS,
     PATIENT,
+    REMAINDER,
     Participants,
     together,
     utc_now,
 )
 
-REMAINDER = make_shard("", [])
-GAPS = make_shard("", ["1", "30", "31", "9a", "f"])
 VERSIONS = pytest.mark.parametrize("as_of", [None, 2])
 """All versions, or those as of the moment 2."""
-
-
-@pytest.fixture(autouse=True)
-def small() -> Iterator[None]:
-    with small_files():
-        yield
 
 
 def versions_of(as_of: int | None) -> Versions:
@@ -117,12 +109,8 @@ class Slow(VersionedS3):
 
 
 @VERSIONS
-def test_several_participants_end_with_one_snapshot(
-    tmp_path: Path, as_of: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(range_worker, "ESTIMATE_SECONDS", 0.02)
-    monkeypatch.setattr(range_worker, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(claim_keeper, "CHECK_SECONDS", 0.01)
+@pytest.mark.usefixtures("eager")
+def test_several_participants_end_with_one_snapshot(tmp_path: Path, as_of: int | None) -> None:
     history, versions = history_of([f"{number:06}" for number in range(2_000)]), versions_of(as_of)
     those = Participants(tmp_path / "shared", versions=versions)
     buckets, since = [Slow(history, 10) for _ in range(3)], utc_now()

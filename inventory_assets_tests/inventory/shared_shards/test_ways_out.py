@@ -1,6 +1,5 @@
 """Whatever was left of a shared listing, or is damaged, the shard can be listed."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +23,7 @@ from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.fakes.raw_s3 import RawS3
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.fakes.versioned_s3 import EPOCH, History, VersionedS3
-from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL, Bucket, small_files
+from inventory_assets_tests.inventory.killed_listings import KEYS, MODEL, SMALL, Bucket
 from inventory_assets_tests.inventory.shared_shards.participants import (
     DAY,
     IMPATIENT,
@@ -35,12 +34,6 @@ from inventory_assets_tests.inventory.shared_shards.participants import (
 
 FEW = sorted(KEYS)[:80]
 RECORD = MODEL.shared_listing(DAY, "")
-
-
-@pytest.fixture(autouse=True)
-def small() -> Iterator[None]:
-    with small_files():
-        yield
 
 
 @pytest.fixture
